@@ -1,0 +1,24 @@
+export type {
+  AppendOptions,
+  ByteRange,
+  Concat,
+  ConcatenateOptions,
+  NewUpload,
+  Store,
+  Upload,
+  UploadChange,
+} from './store.ts'
+export type { AcquireOptions, Lock, Locker } from './locker.ts'
+export type { CreateEvent, UploadCallbacks, UploadEvent } from './hooks.ts'
+export type { Platform } from './platform.ts'
+export type {
+  CorsOptions,
+  ExpirationOptions,
+  Extension,
+  LocationOptions,
+  OriginRule,
+  SweepResult,
+  TusHandler,
+  TusHandlerOptions,
+} from './options.ts'
+export { StoreError, TusError, type StoreErrorCode, type TusErrorCode } from './errors.ts'

@@ -1,0 +1,177 @@
+import type { UploadCallbacks } from './hooks.ts'
+import type { Locker } from './locker.ts'
+import type { NewUpload, Store } from './store.ts'
+
+/** Every extension of tus 1.0.0, as `Tus-Extension` names it. */
+export const extensionNames = [
+  'creation',
+  'creation-with-upload',
+  'creation-defer-length',
+  'expiration',
+  'checksum',
+  'checksum-trailer',
+  'termination',
+  'concatenation',
+  'concatenation-unfinished',
+] as const
+
+export type Extension = (typeof extensionNames)[number]
+
+/** What `createTusHandler` takes. Only `path` and `store` are required. */
+export interface TusHandlerOptions extends UploadCallbacks {
+  /** Where the handler is mounted, such as `/files` or `/`; a trailing slash makes no difference. */
+  readonly path: string
+
+  /** Where uploads are kept: `memoryStore()`, `fileStore({ directory })` or your own. */
+  readonly store: Store
+
+  /**
+   * Lets one request at a time work on an upload. Several processes on one store need a locker that they share.
+   * @default memoryLocker(), for one process
+   */
+  readonly locker?: Locker
+
+  /**
+   * Largest upload in bytes, or a function that tells it for this upload; 0 = no limit. A number is advertised as
+   * `Tus-Max-Size`. Enforced on declared, deferred, streamed and concatenated lengths alike, by a 413.
+   * @default 0
+   */
+  readonly maxSize?: number | ((request: Request, upload: NewUpload) => number | Promise<number>)
+
+  /**
+   * Longest `Upload-Metadata` in bytes; more is a 400.
+   * @default 8192
+   */
+  readonly maxMetadataSize?: number
+
+  /**
+   * Switches extensions off (`{ termination: false }`). An extension is on, and advertised, when it is not switched
+   * off and the store can do it; `expiration` needs `expiration`, and `checksum-trailer` a runtime that tells
+   * trailers (Node). Concatenated uploads cost storage for their pieces, so a server may want it off.
+   * @default all on
+   */
+  readonly extensions?: { readonly [name in Extension]?: boolean }
+
+  /**
+   * Makes the id of a new upload: one or more segments joined by `/`, of letters, digits and ``!$&'()+,;=@._~-`` and
+   * spaces, none starting with a dot. An id that is taken is answered 409, an invalid one 500.
+   * @default 128 random bits in hexadecimal
+   */
+  readonly generateId?: (request: Request, upload: Omit<NewUpload, 'id'>) => string | Promise<string>
+
+  /**
+   * How long a request waits for an upload that another one works on, in milliseconds; then it is answered 423.
+   * @default 20_000
+   */
+  readonly lockTimeoutMs?: number
+
+  /**
+   * How long a request body may stand still, in milliseconds, before what has arrived is stored and the request
+   * ends; 0 = for ever.
+   * @default 60_000
+   */
+  readonly idleTimeoutMs?: number
+
+  /** Lets incomplete uploads expire. `handler.sweep()` removes what has. @default never */
+  readonly expiration?: ExpirationOptions
+
+  /**
+   * Removes the partial uploads once the final upload made of them is durable.
+   * @default false
+   */
+  readonly removePartials?: boolean
+
+  /**
+   * Answers GET with the bytes of completed uploads.
+   * @default false
+   */
+  readonly downloads?: boolean
+
+  /** Which web pages may upload from another origin; `false` sends no CORS header at all. @default any origin */
+  readonly cors?: CorsOptions | false
+
+  /** How `Location` is made. @default absolute, from the request's URL */
+  readonly location?: LocationOptions
+
+  /**
+   * Least milliseconds between two `onProgress` calls of an upload.
+   * @default 500
+   */
+  readonly progressIntervalMs?: number
+
+  /** Told about every failure that is not the client's: what is answered 5xx, and what failed in the background. */
+  readonly onError?: (error: unknown, request: Request | null) => void
+}
+
+export interface ExpirationOptions {
+  /** Milliseconds an incomplete upload lives. */
+  readonly afterMs: number
+  /**
+   * Whether each PATCH that stored something starts the time anew.
+   * @default true
+   */
+  readonly sliding?: boolean
+}
+
+export interface CorsOptions {
+  /**
+   * Origins that may use the server: `'*'`, an exact origin (`https://app.example.com`), a regular expression, a
+   * function, or a list of them. An origin that is not allowed gets no CORS headers, so its browser refuses.
+   * @default '*'
+   */
+  readonly allowOrigin?: OriginRule | readonly OriginRule[]
+  /**
+   * Lets browsers send cookies. The origin is then always named, never `*`; needs origins other than `'*'`.
+   * @default false
+   */
+  readonly allowCredentials?: boolean
+  /** Request headers allowed besides those of tus. @default none */
+  readonly allowHeaders?: readonly string[]
+  /** Response headers readable besides those of tus. @default none */
+  readonly exposeHeaders?: readonly string[]
+  /** Seconds a browser may remember a preflight. @default 86_400 */
+  readonly maxAgeSeconds?: number
+}
+
+export type OriginRule = string | RegExp | ((origin: string, request: Request) => boolean)
+
+export interface LocationOptions {
+  /** Public address of the mount, `https://uploads.example.com/files`; wins over everything else. */
+  readonly baseUrl?: string
+  /** Answers a path instead of an absolute URL; right behind every proxy that keeps paths. @default false */
+  readonly relative?: boolean
+  /**
+   * Takes scheme, host, port and prefix from `Forwarded` or `X-Forwarded-Proto/-Host/-Port/-Prefix`. Only where a
+   * proxy of yours sets them: anybody can send them. @default false
+   */
+  readonly trustForwarded?: boolean
+}
+
+/** What `handler.sweep()` did. */
+export interface SweepResult {
+  /** Uploads removed because they had expired. */
+  readonly removed: number
+  /** Expired uploads left for the next time, because a request works on them or their removal failed. */
+  readonly skipped: number
+  /** Final uploads whose partials had been completed meanwhile and that are now complete. */
+  readonly concatenated: number
+}
+
+/** The handler: a function from request to response, with what a server around it needs. */
+export interface TusHandler {
+  /** Answers one request. Never rejects: failures are answers. */
+  (request: Request, platform?: import('./platform.ts').Platform): Promise<Response>
+  /** What is on, as `Tus-Extension` says it (checksum-trailer depends on the request and is added there). */
+  readonly extensions: readonly Extension[]
+  /**
+   * Removes expired incomplete uploads, never completed ones, and completes final uploads whose partials are done.
+   * Safe beside running uploads and other processes. Call it from time to time.
+   * @throws StoreError when the store cannot be asked.
+   */
+  sweep(): Promise<SweepResult>
+  /**
+   * For a shutdown: running bodies are cut, what arrived is stored, and their requests are answered 503, which
+   * clients retry; new uploads and bodies are refused the same way. Resolves when no request is running.
+   */
+  close(): Promise<void>
+}

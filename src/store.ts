@@ -1,0 +1,136 @@
+/**
+ * What a store is: the place where the bytes and the records of uploads live.
+ *
+ * A store keeps promises that the layers above build on:
+ *
+ * - `create` never overwrites. `get` answers `null` for an unknown id only; an outage throws (`StoreError`), because
+ *   clients start over on a 404.
+ * - An `offset` in a record never exceeds the bytes that survive a crash of the process, and never goes back.
+ * - A body that **ends** (finished, client gone, told to give way) keeps every byte. A body that **throws** (checksum
+ *   mismatch, limit passed) leaves this append as if it had never happened, then `append` rethrows what was thrown.
+ * - Callers hold the upload's lock around everything but `create`, `get` and `read`.
+ *
+ * What a store can do is what it has methods for: an optional method that is missing switches its extension off.
+ */
+
+/** How an upload takes part in a concatenation, or `null` for a plain one. */
+export type Concat =
+  | { readonly type: 'partial' }
+  | {
+      readonly type: 'final'
+      /** The `Upload-Concat` value as the client sent it; HEAD echoes it. */
+      readonly value: string
+      /** Ids of the partial uploads, in order; the same id may appear twice. */
+      readonly partials: readonly string[]
+    }
+
+/** One upload's record, as a store returns it. Drivers may add private fields of their own. */
+export interface Upload {
+  /** Names the upload in its URL and in the store. */
+  readonly id: string
+  /** Total bytes, or `null` while the client has deferred it. */
+  readonly length: number | null
+  /** Bytes stored for good, counted from the start. */
+  readonly offset: number
+  /** The `Upload-Metadata` value exactly as received, or `null`. `parseMetadata` decodes it. */
+  readonly metadata: string | null
+  readonly concat: Concat | null
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  /** Milliseconds since the epoch after which an incomplete upload may be removed; `null` = never. */
+  readonly expiresAt: number | null
+  /**
+   * Whether the upload was finished: all bytes are there *and* the finish callback succeeded. Reaching the length is
+   * not yet completion.
+   */
+  readonly completed: boolean
+}
+
+/** What the layers above decide when an upload is made. */
+export type NewUpload = Omit<Upload, 'offset' | 'completed'>
+
+/** Fields of a record that may change after creation, other than by `append`. */
+export type UploadChange = Partial<Pick<Upload, 'length' | 'expiresAt' | 'completed'>>
+
+export interface AppendOptions {
+  /**
+   * The bytes are worthless unless the whole body arrives and verifies (a checksum): nothing of them may be counted
+   * in an offset, not even after a crash, before the body has ended.
+   * @default false
+   */
+  readonly atomic?: boolean
+  /**
+   * Called before each write that changes stored data. Throws (or rejects) when the lock has been lost to somebody
+   * else; the store must not write then.
+   */
+  readonly guard?: () => void | Promise<void>
+  /** Called after bytes became durable, with the new offset. Must not throw. */
+  readonly onProgress?: (offset: number) => void
+}
+
+/** A range of bytes: `start` included, `end` excluded. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+export interface Store<U extends Upload = Upload> {
+  /**
+   * Makes a new upload with offset 0.
+   * @throws StoreError with code `exists` when the id is taken: nothing is overwritten.
+   */
+  create(upload: NewUpload): Promise<U>
+
+  /** The record, or `null` when there is no such upload. Any other failure throws. */
+  get(id: string): Promise<U | null>
+
+  /**
+   * Writes the body's bytes from `upload.offset` on and returns the record with its new offset. `upload` is what `get`
+   * returned, so nothing is fetched twice. The caller caps the body: it never yields more than fits the length.
+   */
+  append(upload: U, body: AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<U>
+
+  /**
+   * Changes the record. `completed: true` is called when all bytes are there; the bytes and the record are durable
+   * when it returns.
+   */
+  update(upload: U, change: UploadChange): Promise<U>
+
+  /** Removes bytes and record; afterwards `get` answers `null`. Removing what is already gone is not an error. */
+  terminate(upload: U): Promise<void>
+
+  /**
+   * Every record that is not completed, in no particular order: what a sweep looks at. Records that cannot be read
+   * are skipped, never guessed at.
+   */
+  incomplete(): AsyncIterable<U>
+
+  /** Bytes of a stored upload, from `range.start` up to but not including `range.end`. Enables GET. */
+  read?(upload: U, range: ByteRange): AsyncIterable<Uint8Array>
+
+  /**
+   * Joins complete partial uploads, in this order, into `final`; returns its record with `length` and `offset` at the
+   * total. Done again after a crash, it must arrive at the same bytes. Enables concatenation.
+   */
+  concatenate?(final: U, partials: readonly U[], options?: ConcatenateOptions): Promise<U>
+
+  /**
+   * Ids of final uploads, not yet joined, that name this partial upload. A store with this method remembers them
+   * when `create` is given a final upload. Enables concatenation-unfinished.
+   */
+  finalsOf?(partialId: string): Promise<string[]>
+
+  /** Asks whether the store can be used at all (directory writable, bucket reachable). Throws what is wrong. */
+  check?(): Promise<void>
+}
+
+export interface ConcatenateOptions {
+  /**
+   * The partial uploads are removed once the result is durable, so their storage may be reused for it.
+   * They must stay readable, byte for byte, until they are terminated.
+   * @default false
+   */
+  readonly consumes?: boolean
+  /** As in `AppendOptions`. */
+  readonly guard?: () => void | Promise<void>
+}
