@@ -25,6 +25,7 @@ const table = {
   range: [416, 'The range cannot be satisfied'],
   locked: [423, 'The upload is in use by another request'],
   checksum_mismatch: [460, 'The checksum does not match the bytes received'],
+  body_incomplete: [503, 'The request body did not arrive whole'],
   shutting_down: [503, 'The server is shutting down; ask for the offset and go on'],
 } as const satisfies Record<string, readonly [number, string]>
 

@@ -1,3 +1,6 @@
+export { createTusHandler } from './handler.ts'
+export { isValidId } from './id.ts'
+export { parseMetadata } from './metadata.ts'
 export type {
   AppendOptions,
   ByteRange,

@@ -96,6 +96,12 @@ export interface Store<U extends Upload = Upload> {
    */
   update(upload: U, change: UploadChange): Promise<U>
 
+  /**
+   * Makes the bytes up to `upload.offset` survive a power failure. Called before a finish callback runs. A store whose
+   * appends are durable anyway leaves it out.
+   */
+  sync?(upload: U): Promise<void>
+
   /** Removes bytes and record; afterwards `get` answers `null`. Removing what is already gone is not an error. */
   terminate(upload: U): Promise<void>
 

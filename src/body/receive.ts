@@ -1,0 +1,170 @@
+/**
+ * The first and only layer between a request body and the store: it counts, caps, watches the clock, and turns every
+ * way in which a body can stop early into an orderly end, so that what has arrived is kept.
+ */
+import { TusError } from '../errors.ts'
+
+/** Why a body ended before it was whole. */
+export type Cut = 'disconnected' | 'idle' | 'evicted' | 'closing'
+
+/** Asks a running body to end. One per request that works on an upload. */
+export interface Stop {
+  /** Set once the body shall end. */
+  reason: Cut | null
+  /** Called when `reason` is set, if somebody listens. */
+  listener: (() => void) | null
+}
+
+export interface ReceiveOptions {
+  /** Most bytes the body may have; the first byte more throws `too_large`. */
+  readonly room: number
+  /** `Content-Length`, or null when the body's length is not declared. */
+  readonly expected: number | null
+  /** Milliseconds without a byte before the body is cut; 0 = for ever. */
+  readonly idleTimeoutMs: number
+  readonly stop: Stop
+  /** A body that is cut throws instead of ending: its bytes are worth nothing without the rest. */
+  readonly atomic: boolean
+}
+
+export interface Received extends AsyncIterableIterator<Uint8Array> {
+  /** How the body was cut short, or null; known once it has ended. */
+  cut: Cut | null
+}
+
+/**
+ * Wraps a body. Written as a bare iterator: `Promise.race` against a long-lived promise would keep every chunk's
+ * reaction in memory, and a transform stream costs several times the copy itself.
+ */
+export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptions): Received {
+  const { room, expected, idleTimeoutMs, stop, atomic } = options
+  const iterator = source[Symbol.asyncIterator]()
+  let count = 0
+  let ended = false
+  let waitingSince = 0
+  let pending: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: unknown) => void } | null = null
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const end = () => {
+    ended = true
+    clearTimeout(timer)
+    stop.listener = null
+  }
+  /** Leaves the source alone; it may still be waiting for a chunk that nobody wants any more. */
+  const abandon = () => void iterator.return?.().then(undefined, () => {})
+
+  const settle = (cut: Cut | null) => {
+    const waiting = pending
+    pending = null
+    end()
+    received.cut = cut
+    if (cut !== null && atomic) waiting?.reject(cutError(cut))
+    else waiting?.resolve({ done: true, value: undefined })
+  }
+  const interrupt = (cut: Cut) => {
+    if (ended) return
+    abandon()
+    settle(cut)
+  }
+  const fail = (error: TusError) => {
+    const waiting = pending
+    pending = null
+    end()
+    abandon()
+    waiting?.reject(error)
+  }
+  const watch = () => {
+    // Only the time spent waiting for the client counts, not the time the store takes.
+    const left = pending === null ? idleTimeoutMs : waitingSince + idleTimeoutMs - Date.now()
+    if (left <= 0) interrupt('idle')
+    else timer = setTimeout(watch, left)
+  }
+  const onChunk = (result: IteratorResult<Uint8Array>) => {
+    if (pending === null) return
+    if (result.done === true) {
+      settle(expected !== null && count < expected ? 'disconnected' : null)
+      return
+    }
+    count += result.value.byteLength
+    if (count > room) {
+      fail(new TusError('too_large', 'The body is longer than what is left of the upload'))
+      return
+    }
+    const { resolve } = pending
+    pending = null
+    resolve(result)
+  }
+  // Whatever breaks a body on its way here is the connection's failure, not the upload's.
+  const onError = () => {
+    if (pending !== null) settle('disconnected')
+  }
+
+  const received: Received = {
+    cut: null,
+    [Symbol.asyncIterator]: () => received,
+    next() {
+      return new Promise((resolve, reject) => {
+        if (ended) {
+          resolve({ done: true, value: undefined })
+          return
+        }
+        pending = { resolve, reject }
+        if (stop.reason !== null) {
+          interrupt(stop.reason)
+          return
+        }
+        if (idleTimeoutMs > 0) {
+          waitingSince = Date.now()
+          timer ??= setTimeout(watch, idleTimeoutMs)
+        }
+        iterator.next().then(onChunk, onError)
+      })
+    },
+    return() {
+      if (!ended) {
+        end()
+        abandon()
+      }
+      return Promise.resolve({ done: true, value: undefined })
+    },
+  }
+  stop.listener = () => {
+    // Between two chunks `next` sees the reason itself.
+    if (pending !== null && stop.reason !== null) interrupt(stop.reason)
+  }
+  return received
+}
+
+/** The answer for a body that was cut: statuses that clients retry. */
+export function cutError(cut: Cut): TusError {
+  switch (cut) {
+    case 'evicted':
+      return new TusError('locked', 'Another request for this upload took over; ask for the offset and go on')
+    case 'closing':
+      return new TusError('shutting_down')
+    case 'idle':
+      return new TusError('body_incomplete', 'No byte arrived for too long; ask for the offset and go on')
+    case 'disconnected':
+      return new TusError('body_incomplete')
+  }
+}
+
+/** A web stream as a source whose early end cancels it at once, even while a chunk is awaited. */
+export function fromStream(stream: ReadableStream<Uint8Array> | null): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]() {
+      const reader = stream?.getReader()
+      return {
+        async next() {
+          if (reader === undefined) return { done: true, value: undefined }
+          const result = await reader.read()
+          return result.done ? { done: true, value: undefined } : result
+        },
+        async return() {
+          await reader?.cancel()
+          return { done: true, value: undefined }
+        },
+      }
+    },
+  }
+}

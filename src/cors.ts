@@ -1,0 +1,79 @@
+/** CORS headers for every answer: which pages may read it, and what a preflight may promise. */
+import type { CorsOptions, OriginRule } from './options.ts'
+
+const requestHeaders = [
+  'Authorization',
+  'Content-Type',
+  'Origin',
+  'Tus-Resumable',
+  'Upload-Checksum',
+  'Upload-Concat',
+  'Upload-Defer-Length',
+  'Upload-Length',
+  'Upload-Metadata',
+  'Upload-Offset',
+  'X-HTTP-Method-Override',
+  'X-Request-ID',
+  'X-Requested-With',
+]
+
+const responseHeaders = [
+  'Location',
+  'Tus-Checksum-Algorithm',
+  'Tus-Extension',
+  'Tus-Max-Size',
+  'Tus-Resumable',
+  'Tus-Version',
+  'Upload-Concat',
+  'Upload-Defer-Length',
+  'Upload-Expires',
+  'Upload-Length',
+  'Upload-Metadata',
+  'Upload-Offset',
+  // Of downloads and errors.
+  'Accept-Ranges',
+  'Content-Disposition',
+  'Content-Range',
+  'ETag',
+]
+
+/** Adds to `headers` what a request's `Origin` calls for. */
+export type Cors = (request: Request, headers: Record<string, string>) => void
+
+/** @throws TypeError when credentials are allowed for every origin. */
+export function createCors(options: CorsOptions | false, methods: readonly string[]): Cors {
+  if (options === false) return () => {}
+  const { allowCredentials = false, maxAgeSeconds = 86_400 } = options
+  const rules = [options.allowOrigin ?? '*'].flat()
+  const any = rules.includes('*')
+  if (any && allowCredentials) {
+    throw new TypeError("cors.allowCredentials needs origins other than '*': browsers refuse both together")
+  }
+  const allowHeaders = [...requestHeaders, ...(options.allowHeaders ?? [])].join(', ')
+  const exposeHeaders = [...responseHeaders, ...(options.exposeHeaders ?? [])].join(', ')
+  const allowMethods = methods.join(', ')
+
+  return (request, headers) => {
+    // The answer differs by origin, also for a request that named none: caches must know.
+    if (!any) headers['Vary'] = 'Origin'
+    const origin = request.headers.get('origin')
+    if (origin === null || !(any || rules.some((rule) => matches(rule, origin, request)))) return
+    headers['Access-Control-Allow-Origin'] = any ? '*' : origin
+    if (allowCredentials) headers['Access-Control-Allow-Credentials'] = 'true'
+    if (request.method === 'OPTIONS' && request.headers.has('access-control-request-method')) {
+      headers['Access-Control-Allow-Methods'] = allowMethods
+      headers['Access-Control-Allow-Headers'] = allowHeaders
+      headers['Access-Control-Max-Age'] = String(maxAgeSeconds)
+    } else {
+      headers['Access-Control-Expose-Headers'] = exposeHeaders
+    }
+  }
+}
+
+function matches(rule: OriginRule, origin: string, request: Request): boolean {
+  if (typeof rule === 'string') return rule === origin
+  if (typeof rule === 'function') return rule(origin, request)
+  // A global or sticky expression remembers where it stopped.
+  rule.lastIndex = 0
+  return rule.test(origin)
+}

@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto'
+import fs from 'node:fs'
+import { readdir, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { StoreError } from '../errors.ts'
+import { close, errorCode, fileSync, isMissing, remove, storeError, write } from './io.ts'
+import { locate, type Place } from './paths.ts'
+import { formatRecord, type FileUpload } from './record.ts'
+import { directorySyncs } from './sync.ts'
+
+/** When the store waits for the disk itself; see `FileStoreOptions`. */
+export type Sync = 'always' | 'complete' | 'never'
+
+/** What the parts of the filesystem store share: one directory and how to write records into it. */
+export interface Directory {
+  readonly root: string
+  readonly sync: Sync
+  /** Makes the directory and clears old temporary files, once. Everything that writes awaits it first. */
+  prepare(): Promise<void>
+  /** Where the upload's files are. @throws StoreError when no file can have this name. */
+  place(id: string): Place
+  /** A path for a temporary file that nobody else uses. */
+  temporary(): string
+  /** Puts the record in the place of the old one, all or nothing; `durable` waits for the disk. */
+  writeRecord(upload: FileUpload, durable: boolean): Promise<void>
+  /** Waits until the entries of the upload's folder, and of those above it, are on the disk. */
+  syncEntries(id: string): Promise<void>
+  /** Throws when the directory is not there (any more): then an unknown id means nothing. */
+  assertPresent(): void
+}
+
+/** A temporary file that has not been touched for so long belongs to nobody, in milliseconds. */
+const temporaryAgeMs = 10 * 60_000
+
+export function openDirectory(root: string, sync: Sync): Directory {
+  const temporaries = `${root}/.tmp`
+  const own = `${temporaries}/${randomUUID()}`
+  const syncDirectory = directorySyncs()
+  let prepared: Promise<void> | undefined
+  let device: number | undefined
+  let count = 0
+
+  async function prepare(): Promise<void> {
+    try {
+      fs.mkdirSync(temporaries, { recursive: true })
+      device = fs.statSync(root).dev
+      await clearTemporaries(temporaries)
+    } catch (error) {
+      prepared = undefined
+      throw storeError(error, `The directory ${root} cannot be used`)
+    }
+  }
+
+  const directory: Directory = {
+    root,
+    sync,
+    prepare: () => (prepared ??= prepare()),
+
+    place(id) {
+      const place = locate(root, id)
+      if (place === null) throw new StoreError('unavailable', `No file can be named after the id ${JSON.stringify(id)}`)
+      return place
+    },
+
+    temporary: () => `${own}-${++count}`,
+
+    async writeRecord(upload, durable) {
+      const { info } = directory.place(upload.id)
+      const path = directory.temporary()
+      try {
+        const fd = createAgain(path, temporaries)
+        try {
+          await writeAll(fd, formatRecord(upload))
+          if (durable) await fileSync(fd)
+        } finally {
+          fs.closeSync(fd)
+        }
+        fs.renameSync(path, info)
+      } catch (error) {
+        discard(path)
+        throw storeError(error, `The record ${info} cannot be written`)
+      }
+    },
+
+    async syncEntries(id) {
+      try {
+        const work: Promise<void>[] = []
+        for (let folder = dirname(directory.place(id).info); ; folder = dirname(folder)) {
+          work.push(syncDirectory(folder))
+          if (folder.length <= root.length) break
+        }
+        await Promise.all(work)
+      } catch (error) {
+        throw storeError(error, `The directory ${root} cannot be synced`)
+      }
+    },
+
+    assertPresent() {
+      const now = fs.statSync(root, { throwIfNoEntry: false })
+      const known = device
+      if (known !== undefined && now?.dev !== known) {
+        // The disk was unmounted: answering "unknown" would make clients start over.
+        throw new StoreError('unavailable', `The directory ${root} is gone, or another disk is mounted there`)
+      }
+    },
+  }
+  return directory
+}
+
+/** Makes the missing folders above `path`. */
+export function makeParents(path: string): void {
+  fs.mkdirSync(dirname(path), { recursive: true })
+}
+
+/** Removes the folders above `path` that have become empty, up to `root`. Others may fill them meanwhile. */
+export function removeParents(path: string, root: string): void {
+  for (let folder = dirname(path); folder.length > root.length; folder = dirname(folder)) {
+    try {
+      fs.rmdirSync(folder)
+    } catch (error) {
+      // Not empty is the usual end; whatever else keeps an empty folder harms nobody.
+      if (!isMissing(error)) return
+    }
+  }
+}
+
+/** Opens a new temporary file, in a folder that somebody may have cleared away. */
+function createAgain(path: string, folder: string): number {
+  try {
+    return fs.openSync(path, 'wx')
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    fs.mkdirSync(folder, { recursive: true })
+    return fs.openSync(path, 'wx')
+  }
+}
+
+async function writeAll(fd: number, text: string): Promise<void> {
+  const bytes = Buffer.from(text)
+  // One page goes into the cache faster than into the thread pool's queue.
+  let done = bytes.length <= 4096 ? fs.writeSync(fd, bytes) : 0
+  while (done < bytes.length) done += (await write(fd, bytes, done, bytes.length - done, null)).bytesWritten
+}
+
+/** Removes a temporary file after a failure that matters more than this one. */
+export function discard(path: string): void {
+  try {
+    remove(path)
+  } catch {
+    // It is cleared after some minutes.
+  }
+}
+
+async function clearTemporaries(folder: string): Promise<void> {
+  const oldest = Date.now() - temporaryAgeMs
+  for (const name of await readdir(folder)) {
+    const path = `${folder}/${name}`
+    try {
+      if ((await stat(path)).mtimeMs < oldest) await rm(path)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+  }
+}
+
+/** Asks whether files can be made, synced and removed here. */
+export async function checkDirectory(directory: Directory): Promise<void> {
+  await directory.prepare()
+  const path = directory.temporary()
+  try {
+    const fd = fs.openSync(path, 'wx')
+    try {
+      await write(fd, Buffer.from('fileloft'))
+      await fileSync(fd)
+    } finally {
+      await close(fd)
+    }
+    remove(path)
+  } catch (error) {
+    discard(path)
+    throw storeError(error, `The directory ${directory.root} cannot be written to`)
+  }
+}

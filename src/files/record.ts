@@ -1,0 +1,142 @@
+import { StoreError } from '../errors.ts'
+import type { Concat, Upload } from '../store.ts'
+
+/** An upload as the filesystem store hands it out: the record with what only this store needs to know. */
+export interface FileUpload extends Upload {
+  /** Of a final upload: whether its bytes were put together. Before that, its data file means nothing. */
+  readonly joined: boolean
+  /** Bytes of the data file from here on belong to an append that has not ended; `null` = all bytes count. */
+  readonly unverifiedFrom: number | null
+  /** Whether this process has synced all bytes of the data file. Not kept in the record. */
+  readonly synced: boolean
+}
+
+/** The record as the text of `<id>.info`. The offset is not in it: it is the size of the data file. */
+export function formatRecord(upload: FileUpload): string {
+  return JSON.stringify({
+    fileloft: version,
+    id: upload.id,
+    length: upload.length,
+    metadata: upload.metadata,
+    concat: upload.concat,
+    createdAt: upload.createdAt,
+    expiresAt: upload.expiresAt,
+    completed: upload.completed,
+    joined: upload.joined,
+    unverifiedFrom: upload.unverifiedFrom,
+  } satisfies Record<Field, unknown>)
+}
+
+/**
+ * Reads a record, with an offset of 0: the data file tells the real one.
+ * @param path Named in the errors.
+ * @throws StoreError with code `corrupt` that says what is wrong.
+ */
+export function parseRecord(text: string, path: string): FileUpload {
+  const record = object(text, path)
+  const get = <T>(field: Field, check: (value: unknown) => value is T): T => {
+    const value = record[field]
+    if (!check(value)) throw corrupt(path, `${field} is ${brief(value)}`)
+    return value
+  }
+  const found = record['fileloft']
+  if (found !== version) throw corrupt(path, `the format version is ${brief(found)}, not ${version}`)
+  const unknown = Object.keys(record).find((key) => !fields.has(key))
+  if (unknown !== undefined) throw corrupt(path, `unknown field ${brief(unknown)}`)
+  const upload = {
+    id: get('id', isString),
+    length: get('length', isCountOrNull),
+    offset: 0,
+    metadata: get('metadata', isStringOrNull),
+    concat: get('concat', isConcat),
+    createdAt: get('createdAt', isCount),
+    expiresAt: get('expiresAt', isCountOrNull),
+    completed: get('completed', isBoolean),
+    joined: get('joined', isBoolean),
+    unverifiedFrom: get('unverifiedFrom', isCountOrNull),
+    synced: false,
+  }
+  if (upload.completed && upload.length === null) throw corrupt(path, 'completed without a length')
+  if (upload.completed && upload.unverifiedFrom !== null) throw corrupt(path, 'completed with unverified bytes')
+  if (upload.joined && (upload.length === null || upload.concat?.type !== 'final')) {
+    throw corrupt(path, 'joined, but not a final upload with a length')
+  }
+  return upload
+}
+
+const version = 1
+
+const names = [
+  'fileloft',
+  'id',
+  'length',
+  'metadata',
+  'concat',
+  'createdAt',
+  'expiresAt',
+  'completed',
+  'joined',
+  'unverifiedFrom',
+] as const
+type Field = (typeof names)[number]
+const fields: ReadonlySet<string> = new Set(names)
+
+function object(text: string, path: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw corrupt(path, 'it is not JSON', cause)
+  }
+  if (!isObject(value)) throw corrupt(path, `it is ${brief(value)}, not an object`)
+  return value
+}
+
+function corrupt(path: string, what: string, cause?: unknown): StoreError {
+  return new StoreError('corrupt', `The record ${path} cannot be used: ${what}`, { cause })
+}
+
+/** A value for an error message; records may hold anything, of any size. */
+function brief(value: unknown): string {
+  const text = value === undefined ? 'missing' : JSON.stringify(value)
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function isStringOrNull(value: unknown): value is string | null {
+  return value === null || isString(value)
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === 'boolean'
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}
+
+function isCountOrNull(value: unknown): value is number | null {
+  return value === null || isCount(value)
+}
+
+function isConcat(value: unknown): value is Concat | null {
+  if (value === null) return true
+  if (!isObject(value)) return false
+  const keys = Object.keys(value).length
+  if (value['type'] === 'partial') return keys === 1
+  const { partials } = value
+  return (
+    value['type'] === 'final' && keys === 3 && isString(value['value']) && isArray(partials) && partials.every(isString)
+  )
+}
+
+function isArray(value: unknown): value is unknown[] {
+  return Array.isArray(value)
+}

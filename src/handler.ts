@@ -1,0 +1,152 @@
+import { type Cors, createCors } from './cors.ts'
+import { StoreError, TusError } from './errors.ts'
+import { decodeId } from './id.ts'
+import { createLocator } from './location.ts'
+import type { TusHandler, TusHandlerOptions } from './options.ts'
+import type { Platform } from './platform.ts'
+import { createContext } from './settings.ts'
+import type { Answer, Call } from './tus/answer.ts'
+import { remove } from './tus/delete.ts'
+import { get } from './tus/get.ts'
+import { head } from './tus/head.ts'
+import { version } from './tus/headers.ts'
+import { options as describeServer } from './tus/options.ts'
+import { patch } from './tus/patch.ts'
+import { post } from './tus/post.ts'
+import type { Context } from './upload/context.ts'
+import { stopAll } from './upload/lock.ts'
+import { sweep } from './upload/sweep.ts'
+
+/**
+ * Makes a tus server out of a store: a function from request to response, to mount in any server that speaks Fetch.
+ *
+ * @throws TypeError when an option makes no sense.
+ * @example
+ * const handler = createTusHandler({ path: '/files', store: memoryStore() })
+ * export default { fetch: (request: Request) => handler(request) }
+ */
+export function createTusHandler(options: TusHandlerOptions): TusHandler {
+  const context = createContext(options)
+  const mount = options.path.replace(/\/+$/, '')
+  const cors = createCors(options.cors ?? {}, methodsOf(context))
+  const location = options.location ?? {}
+  let active = 0
+  let idle: (() => void) | null = null
+
+  const handle = async (request: Request, platform?: Platform): Promise<Response> => {
+    active++
+    try {
+      const locator = createLocator(mount, location, request, platform)
+      return await respond({ context, request, platform, locator }, mount, cors)
+    } finally {
+      active--
+      if (active === 0) idle?.()
+    }
+  }
+  return Object.assign(handle, {
+    extensions: [...context.extensions],
+    sweep: () => sweep(context),
+    async close() {
+      context.closing = true
+      stopAll(context)
+      if (active > 0) await new Promise<void>((resolve) => (idle = resolve))
+    },
+  })
+}
+
+/** The one place where answers and failures become responses. */
+async function respond(call: Call, mount: string, cors: Cors): Promise<Response> {
+  const { context, request } = call
+  let answer: Answer
+  try {
+    answer = await route(call, mount)
+  } catch (error) {
+    answer = failure(error, context, request)
+  }
+  const headers: Record<string, string> = {
+    'Tus-Resumable': version,
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    ...answer.headers,
+  }
+  try {
+    cors(request, headers)
+  } catch (error) {
+    context.report(error, request)
+  }
+  return new Response(request.method === 'HEAD' ? null : (answer.body ?? null), { status: answer.status, headers })
+}
+
+async function route(call: Call, mount: string): Promise<Answer> {
+  const { context, request } = call
+  const method = methodOf(request)
+  const target = targetOf(request, mount)
+  const allowed = allowedMethods(context, target.id !== null)
+  if (!allowed.includes(method)) {
+    throw new TusError('method_not_allowed', `${method} is not allowed here`, {
+      headers: { Allow: allowed.join(', ') },
+    })
+  }
+  if (method === 'OPTIONS') return describeServer(call)
+  const { id } = target
+  // A browser or a player asks for the file without knowing of tus.
+  const tus = request.headers.get('tus-resumable')
+  if (id !== null && (method === 'GET' || (method === 'HEAD' && tus === null && context.downloads)))
+    return get(call, id)
+  if (tus !== version) throw new TusError('unsupported_version', undefined, { headers: { 'Tus-Version': version } })
+  if (id !== null && method === 'HEAD') return head(call, id)
+  if (id !== null && method === 'DELETE') return remove(call, id)
+  if (context.closing) throw new TusError('shutting_down')
+  return id === null ? post(call) : patch(call, id)
+}
+
+function methodOf(request: Request): string {
+  const override = request.method === 'POST' ? request.headers.get('x-http-method-override') : null
+  return override === null ? request.method : override.trim().toUpperCase()
+}
+
+/** What the path names: an upload, or (id null) the place where uploads are created. */
+function targetOf(request: Request, mount: string): { id: string | null } {
+  const path = pathOf(request.url)
+  if (!path.startsWith(mount)) throw new TusError('not_found')
+  const rest = path.slice(mount.length)
+  if (rest === '' || rest === '/') return { id: null }
+  const id = rest.startsWith('/') ? decodeId(rest.slice(1)) : null
+  if (id === null) throw new TusError('not_found')
+  return { id }
+}
+
+/** The path as it stands in the URL; a Request has resolved its dot segments. Cheaper than parsing it again. */
+function pathOf(url: string): string {
+  const start = url.indexOf('/', url.indexOf('://') + 3)
+  if (start < 0) return '/'
+  const end = url.slice(start).search(/[?#]/)
+  return end < 0 ? url.slice(start) : url.slice(start, start + end)
+}
+
+function allowedMethods({ extensions, downloads }: Context, upload: boolean): string[] {
+  if (!upload) return extensions.has('creation') ? ['OPTIONS', 'POST'] : ['OPTIONS']
+  return [
+    'OPTIONS',
+    'HEAD',
+    'PATCH',
+    ...(downloads ? ['GET'] : []),
+    ...(extensions.has('termination') ? ['DELETE'] : []),
+  ]
+}
+
+/** Every method in use, for preflights: browsers ask before they know the path's own. */
+function methodsOf(context: Context): string[] {
+  return [...new Set([...allowedMethods(context, false), ...allowedMethods(context, true)])]
+}
+
+function failure(error: unknown, context: Context, request: Request): Answer {
+  const text = { 'Content-Type': 'text/plain; charset=utf-8' }
+  if (error instanceof TusError) {
+    if (error.status >= 500 && error.cause !== undefined) context.report(error, request)
+    return { status: error.status, headers: { ...text, ...error.headers }, body: `${error.message}\n` }
+  }
+  context.report(error, request)
+  if (error instanceof StoreError) return { status: error.status, headers: text, body: `${error.publicMessage}\n` }
+  return { status: 500, headers: text, body: 'Internal error\n' }
+}

@@ -1,0 +1,53 @@
+/** `Upload-Metadata`: pairs of a key and a base64 value, as the tus specification writes them. */
+import { TusError } from './errors.ts'
+
+/** Visible ASCII without the two separators. */
+const keyPattern = /^[\x21-\x2b\x2d-\x7e]+$/
+const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/**
+ * Checks an `Upload-Metadata` value and returns it as it is, or `null` for none.
+ * @throws TusError 400 that says which pair is wrong.
+ */
+export function checkMetadata(value: string | null, maxSize: number): string | null {
+  if (value === null || value.trim() === '') return null
+  if (value.length > maxSize) {
+    throw new TusError('invalid_header', `Upload-Metadata is longer than the ${maxSize} bytes allowed`)
+  }
+  const seen = new Set<string>()
+  for (const [key, encoded] of pairs(value)) {
+    if (!keyPattern.test(key)) {
+      throw new TusError('invalid_header', 'Upload-Metadata has a key that is empty or not plain ASCII')
+    }
+    if (seen.has(key)) throw new TusError('invalid_header', `Upload-Metadata has the key ${key} twice`)
+    if (!base64Pattern.test(encoded)) {
+      throw new TusError('invalid_header', `Upload-Metadata has a value for ${key} that is not base64`)
+    }
+    seen.add(key)
+  }
+  return value
+}
+
+/**
+ * Decodes an `Upload-Metadata` value: keys to values read as UTF-8; a key without value becomes `''`.
+ *
+ * @example parseMetadata('filename aGVsbG8udHh0') // { filename: 'hello.txt' }
+ */
+export function parseMetadata(value: string | null): Record<string, string> {
+  // No prototype: a client may well send a key called __proto__.
+  const result = Object.create(null) as Record<string, string>
+  if (value === null) return result
+  for (const [key, encoded] of pairs(value)) {
+    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0))
+    result[key] = new TextDecoder().decode(bytes)
+  }
+  return result
+}
+
+function* pairs(value: string): Generator<[key: string, encoded: string]> {
+  for (const pair of value.split(',')) {
+    const trimmed = pair.trim()
+    const space = trimmed.indexOf(' ')
+    yield space < 0 ? [trimmed, ''] : [trimmed.slice(0, space), trimmed.slice(space + 1).trim()]
+  }
+}

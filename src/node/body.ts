@@ -1,0 +1,146 @@
+import type { Incoming } from './platform.ts'
+
+export interface BodyEvents {
+  /** Called once, before the first byte is asked for. */
+  readonly onStart: () => void
+  /** Called for each chunk with its size in bytes. */
+  readonly onChunk: (size: number) => void
+}
+
+/** Bytes read ahead of whoever iterates. */
+const readAhead = 256 * 1024
+
+/**
+ * The body of a request, to be iterated once. It ends when the client has sent everything and throws, after the bytes
+ * that did arrive, when the connection breaks before that.
+ *
+ * Not `for await (const chunk of incoming)`: leaving that loop early destroys the socket and the answer with it. Not
+ * `Readable.toWeb` either: it costs twice the time, and throws out of event handlers when a connection breaks.
+ */
+export function readBody(incoming: Incoming, events: BodyEvents): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]: () => (hasBody(incoming) ? iterate(incoming, events) : iterateNothing()),
+  }
+}
+
+/** Whether the request's headers announce a body. */
+export function hasBody(incoming: Incoming): boolean {
+  if ('stream' in incoming) return !incoming.stream.endAfterHeaders
+  const { 'content-length': length, 'transfer-encoding': coding } = incoming.headers
+  return coding !== undefined || (length !== undefined && length !== '0')
+}
+
+/** Whether all bytes of the body have arrived, read or not. */
+export function isComplete(incoming: Incoming): boolean {
+  if (!hasBody(incoming)) return true
+  return 'stream' in incoming ? incoming.readableEnded : incoming.complete
+}
+
+function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let queued = 0
+  let started = false
+  let ended = false
+  let failure: Error | null = null
+  let waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: Error) => void } | null = null
+
+  const onData = (chunk: Buffer) => {
+    events.onChunk(chunk.byteLength)
+    if (waiting !== null) {
+      const { resolve } = waiting
+      waiting = null
+      resolve({ done: false, value: chunk })
+      return
+    }
+    chunks.push(chunk)
+    queued += chunk.byteLength
+    if (queued >= readAhead) incoming.pause()
+  }
+  const finish = (error: Error | null) => {
+    if (ended) return
+    if (error !== null) keepLeftovers()
+    ended = true
+    failure = error
+    detach()
+    const left = waiting
+    waiting = null
+    if (left !== null) answer(left)
+  }
+  const onEnd = () => finish(isBroken(incoming) ? broken() : null)
+  const onError = (error: Error) => finish(error)
+  const onClose = () => finish(broken())
+  const detach = () => {
+    incoming.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose)
+  }
+  /** What had arrived before the connection broke and was not handed over yet: it counts. */
+  const keepLeftovers = () => {
+    if (incoming.readableLength === 0) return
+    const rest: unknown = incoming.read()
+    if (rest instanceof Uint8Array) {
+      events.onChunk(rest.byteLength)
+      chunks.push(rest)
+    }
+  }
+  const answer = ({ resolve, reject }: NonNullable<typeof waiting>) => {
+    const chunk = chunks.shift()
+    if (chunk !== undefined) {
+      queued -= chunk.byteLength
+      resolve({ done: false, value: chunk })
+      if (!ended && queued < readAhead && incoming.isPaused()) incoming.resume()
+    } else if (failure !== null) {
+      reject(failure)
+    } else {
+      resolve({ done: true, value: undefined })
+    }
+  }
+  const start = () => {
+    started = true
+    if (incoming.readableEnded) return finish(consumed())
+    if (incoming.destroyed || isBroken(incoming)) return finish(broken())
+    incoming.on('end', onEnd).on('error', onError).on('close', onClose)
+    events.onStart()
+    incoming.on('data', onData)
+    incoming.resume()
+  }
+
+  return {
+    next() {
+      return new Promise((resolve, reject) => {
+        if (!started) start()
+        if (chunks.length > 0 || ended) answer({ resolve, reject })
+        else waiting = { resolve, reject }
+      })
+    },
+    return() {
+      if (started && !ended) {
+        detach()
+        incoming.pause()
+      }
+      started = true
+      ended = true
+      failure = null
+      chunks.length = 0
+      waiting?.resolve({ done: true, value: undefined })
+      waiting = null
+      return Promise.resolve({ done: true, value: undefined })
+    },
+  }
+}
+
+function iterateNothing(): AsyncIterator<Uint8Array> {
+  return { next: () => Promise.resolve({ done: true, value: undefined }) }
+}
+
+/** HTTP/2 ends the body of a stream that was reset just like that of one that was sent to its end. */
+function isBroken(incoming: Incoming): boolean {
+  if (!('stream' in incoming)) return incoming.errored !== null
+  return incoming.aborted || incoming.stream.rstCode !== 0
+}
+
+function broken(): Error {
+  return new Error('The connection broke before the body was complete')
+}
+
+function consumed(): Error {
+  return new Error('The body has been read by something else, such as a body parser mounted before this handler')
+}

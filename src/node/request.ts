@@ -1,0 +1,49 @@
+import type { Incoming } from './platform.ts'
+
+/** The request without its body, or null when it is none that Fetch knows (TRACE, CONNECT, a broken target). */
+export function toRequest(incoming: Incoming): Request | null {
+  try {
+    return new Request(urlOf(incoming), { method: incoming.method ?? 'GET', headers: headersOf(incoming) })
+  } catch {
+    return null
+  }
+}
+
+/**
+ * The host a request names, or `localhost` where it names none or nothing that could be a host: it goes into
+ * `Location`, and may be anything.
+ */
+export function hostOf(incoming: Incoming): string {
+  const host = 'stream' in incoming ? incoming.authority : incoming.headers.host
+  return host !== undefined && hostPattern.test(host) && URL.canParse(`http://${host}`) ? host : 'localhost'
+}
+
+/** A name, an IPv4 or a bracketed IPv6 address, with or without a port. */
+const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
+
+function urlOf(incoming: Incoming): string {
+  const { socket } = incoming
+  const scheme = 'encrypted' in socket && socket.encrypted === true ? 'https' : 'http'
+  return `${scheme}://${hostOf(incoming)}${pathOf(incoming)}`
+}
+
+function pathOf(incoming: Incoming): string {
+  // Express takes the mount's path off `url` and keeps the whole.
+  const url = 'originalUrl' in incoming && typeof incoming.originalUrl === 'string' ? incoming.originalUrl : incoming.url
+  if (url === undefined || url === '*') return '/'
+  if (url.startsWith('/')) return url
+  // A proxy's absolute form.
+  const { pathname, search } = new URL(url)
+  return pathname + search
+}
+
+function headersOf(incoming: Incoming): Headers {
+  const headers = new Headers()
+  const { rawHeaders } = incoming
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? ''
+    // HTTP/2 sends the request line as headers.
+    if (!name.startsWith(':')) headers.append(name, rawHeaders[i + 1] ?? '')
+  }
+  return headers
+}

@@ -1,0 +1,105 @@
+import { checksumAlgorithms } from './body/checksum.ts'
+import { randomId } from './id.ts'
+import { memoryLocker } from './lockers/memory.ts'
+import { type Extension, extensionNames, type TusHandlerOptions } from './options.ts'
+import type { Store } from './store.ts'
+import type { Context } from './upload/context.ts'
+
+/**
+ * Checks the options and fills in the defaults, once.
+ * @throws TypeError that names the option that makes no sense.
+ */
+export function createContext(options: TusHandlerOptions): Context {
+  checkOptions(options)
+  const { store, expiration = null, maxSize = 0, onError } = options
+  return {
+    store,
+    locker: options.locker ?? memoryLocker(),
+    extensions: extensionsOf(options),
+    callbacks: options,
+    maxSize,
+    maxMetadataSize: options.maxMetadataSize ?? 8192,
+    generateId: options.generateId ?? randomId,
+    lockTimeoutMs: options.lockTimeoutMs ?? 20_000,
+    idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
+    expiration,
+    removePartials: options.removePartials ?? false,
+    downloads: (options.downloads ?? false) && store.read !== undefined,
+    progressIntervalMs: options.progressIntervalMs ?? 500,
+    report(error, request) {
+      try {
+        onError?.(error, request)
+      } catch {
+        // A failing reporter must not fail the request it reports on.
+      }
+    },
+    running: new Set(),
+    progress: new Map(),
+    closing: false,
+  }
+}
+
+/** On is what is not switched off and what the store can do, and what it builds on is on as well. */
+function extensionsOf(options: TusHandlerOptions): Set<Extension> {
+  const { store, extensions = {}, expiration } = options
+  const able: Record<Extension, boolean> = {
+    creation: true,
+    'creation-with-upload': true,
+    'creation-defer-length': true,
+    expiration: expiration !== undefined,
+    checksum: checksumAlgorithms().includes('sha1'),
+    'checksum-trailer': checksumAlgorithms().includes('sha1'),
+    termination: true,
+    concatenation: store.concatenate !== undefined,
+    'concatenation-unfinished': store.concatenate !== undefined && store.finalsOf !== undefined,
+  }
+  const on = (name: Extension) => able[name] && extensions[name] !== false
+  const needs: Partial<Record<Extension, Extension>> = {
+    'creation-with-upload': 'creation',
+    'creation-defer-length': 'creation',
+    concatenation: 'creation',
+    'concatenation-unfinished': 'concatenation',
+    'checksum-trailer': 'checksum',
+  }
+  return new Set(
+    extensionNames.filter((name) => {
+      const base = needs[name]
+      return on(name) && (base === undefined || (on(base) && on(needs[base] ?? base)))
+    }),
+  )
+}
+
+function checkOptions(options: TusHandlerOptions): void {
+  if (!/^\/(?!\/)[^?#\s]*$/.test(options.path)) {
+    throw new TypeError(`path must start with one slash and hold no query: ${JSON.stringify(options.path)}`)
+  }
+  checkStore(options.store)
+  for (const name of Object.keys(options.extensions ?? {})) {
+    if (!extensionNames.some((known) => known === name)) {
+      throw new TypeError(`extensions has no ${JSON.stringify(name)}; there are ${extensionNames.join(', ')}`)
+    }
+  }
+  const { maxSize, expiration, location } = options
+  const counts = {
+    ...(typeof maxSize !== 'function' && { maxSize }),
+    maxMetadataSize: options.maxMetadataSize,
+    lockTimeoutMs: options.lockTimeoutMs,
+    idleTimeoutMs: options.idleTimeoutMs,
+    progressIntervalMs: options.progressIntervalMs,
+    'expiration.afterMs': expiration?.afterMs,
+  }
+  for (const [name, value] of Object.entries(counts)) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+      throw new TypeError(`${name} must be a whole number from 0 to 2^53-1: ${String(value)}`)
+    }
+  }
+  if (location?.baseUrl !== undefined && !/^https?:$/.test(URL.parse(location.baseUrl)?.protocol ?? '')) {
+    throw new TypeError(`location.baseUrl must be an http or https URL: ${JSON.stringify(location.baseUrl)}`)
+  }
+}
+
+function checkStore(store: Store | undefined): void {
+  for (const method of ['create', 'get', 'append', 'update', 'terminate', 'incomplete'] as const) {
+    if (typeof store?.[method] !== 'function') throw new TypeError(`store has no method ${method}: is it a store?`)
+  }
+}

@@ -1,0 +1,26 @@
+import type { Upload, UploadChange } from '../store.ts'
+import type { Context } from './context.ts'
+
+/**
+ * Completes an upload whose bytes are all there: makes them durable, runs the finish callback, then records it as
+ * completed. When the callback throws, the upload stays incomplete at its full offset and the next HEAD or empty PATCH
+ * comes here again. The caller holds the lock. A completed upload is returned as it is.
+ */
+export async function finish(
+  context: Context,
+  upload: Upload,
+  request: Request | null,
+  change: UploadChange = {},
+): Promise<Upload> {
+  if (upload.completed) return upload
+  const { store, callbacks, progress } = context
+  progress.delete(upload.id)
+  // Partial uploads are pieces; only what is made of them is finished.
+  if (callbacks.onFinish !== undefined && upload.concat?.type !== 'partial') {
+    const whole = Object.keys(change).length === 0 ? upload : await store.update(upload, change)
+    await store.sync?.(whole)
+    await callbacks.onFinish({ upload: whole, request })
+    return store.update(whole, { completed: true })
+  }
+  return store.update(upload, { ...change, completed: true })
+}

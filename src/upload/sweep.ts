@@ -1,0 +1,38 @@
+import type { SweepResult } from '../options.ts'
+import { joinWaiting } from './concatenate.ts'
+import { type Context, isExpired } from './context.ts'
+import { withFreeLock } from './lock.ts'
+
+/**
+ * Removes what has expired, and joins final uploads that nobody came back for. Uploads that a request works on are
+ * left for the next time. One that fails is reported and does not keep the others from being looked at.
+ */
+export async function sweep(context: Context): Promise<SweepResult> {
+  const result = { removed: 0, skipped: 0, concatenated: 0 }
+  for await (const { id, concat, expiresAt } of context.store.incomplete()) {
+    try {
+      if (concat?.type === 'final') {
+        const joined = await withFreeLock(context, id, () => joinWaiting(context, id))
+        if (joined === true) result.concatenated++
+        if (joined === true) continue
+      }
+      if (expiresAt === null || expiresAt > Date.now()) continue
+      const removed = await withFreeLock(context, id, () => removeExpired(context, id))
+      if (removed === true) result.removed++
+      else if (removed === null) result.skipped++
+    } catch (error) {
+      result.skipped++
+      context.report(error, null)
+    }
+  }
+  return result
+}
+
+/** Looked at again under the lock: it may have been continued or completed meanwhile. */
+async function removeExpired(context: Context, id: string): Promise<boolean> {
+  const upload = await context.store.get(id)
+  if (upload === null || !isExpired(upload)) return false
+  await context.store.terminate(upload)
+  context.progress.delete(id)
+  return true
+}

@@ -1,0 +1,12 @@
+import { type Context, requireUpload } from './context.ts'
+import { withLock } from './lock.ts'
+
+/** Removes an upload, complete or not, at a client's request. */
+export async function terminate(context: Context, id: string, request: Request): Promise<void> {
+  await withLock(context, id, async () => {
+    const upload = await requireUpload(context, id)
+    await context.callbacks.onTerminate?.({ upload, request })
+    await context.store.terminate(upload)
+    context.progress.delete(id)
+  })
+}
