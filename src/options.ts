@@ -1,5 +1,6 @@
 import type { UploadCallbacks } from './hooks.ts'
 import type { Locker } from './locker.ts'
+import type { Platform } from './platform.ts'
 import type { NewUpload, Store } from './store.ts'
 
 /** Every extension of tus 1.0.0, as `Tus-Extension` names it. */
@@ -160,7 +161,7 @@ export interface SweepResult {
 /** The handler: a function from request to response, with what a server around it needs. */
 export interface TusHandler {
   /** Answers one request. Never rejects: failures are answers. */
-  (request: Request, platform?: import('./platform.ts').Platform): Promise<Response>
+  (request: Request, platform?: Platform): Promise<Response>
   /** What is on, as `Tus-Extension` says it (checksum-trailer depends on the request and is added there). */
   readonly extensions: readonly Extension[]
   /**

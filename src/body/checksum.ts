@@ -70,8 +70,12 @@ function isSupported(name: string): name is ChecksumAlgorithm {
 // The core imports web standards only, and those have no incremental digest. Node, Bun, Deno and Workers with
 // nodejs_compat offer node:crypto without an import; plain Workers have crypto.DigestStream.
 interface BuiltinModules {
-  getBuiltinModule?(name: 'node:crypto'): typeof import('node:crypto')
-  getBuiltinModule?(name: 'node:zlib'): typeof import('node:zlib')
+  getBuiltinModule?(name: 'node:crypto'): { createHash(algorithm: string): NodeHash }
+  getBuiltinModule?(name: 'node:zlib'): { crc32?: (chunk: Uint8Array, start: number) => number }
+}
+interface NodeHash {
+  update(chunk: Uint8Array): unknown
+  digest(): Uint8Array
 }
 interface DigestStreamConstructor {
   new (algorithm: string): WritableStream<Uint8Array> & { readonly digest: Promise<ArrayBuffer> }

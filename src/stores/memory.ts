@@ -48,7 +48,7 @@ export function memoryStore(): Store {
       entries.delete(upload.id)
     },
     async *incomplete() {
-      for (const { upload } of [...entries.values()]) if (!upload.completed) yield { ...upload }
+      for (const { upload } of entries.values()) if (!upload.completed) yield { ...upload }
     },
     async *read(upload, { start, end }) {
       let position = 0

@@ -98,10 +98,11 @@ function progressReporter(context: Context, upload: Upload, request: Request): (
   return (offset) => {
     const now = Date.now()
     if (now - (progress.get(upload.id) ?? 0) < progressIntervalMs) return
-    // The oldest entry goes first: abandoned uploads must not pile up.
     progress.delete(upload.id)
     progress.set(upload.id, now)
-    if (progress.size > 10_000) for (const oldest of progress.keys()) return void progress.delete(oldest)
+    // Abandoned uploads must not pile up: the oldest entry comes first.
+    const [oldest] = progress.size > 10_000 ? progress.keys() : []
+    if (oldest !== undefined) progress.delete(oldest)
     try {
       onProgress({ upload: { ...upload, offset }, request })
     } catch (error) {
