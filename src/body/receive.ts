@@ -53,10 +53,12 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   /** Leaves the source alone; it may still be waiting for a chunk that nobody wants any more. */
   const abandon = () => void iterator.return?.().then(undefined, () => {})
 
-  const settle = (cut: Cut | null) => {
+  const settle = (reason: Cut | null) => {
     const waiting = pending
     pending = null
     end()
+    // All that was announced is here: whoever was going to cut the body came too late.
+    const cut = expected !== null && count >= expected ? null : reason
     received.cut = cut
     if (cut !== null && atomic) waiting?.reject(cutError(cut))
     else waiting?.resolve({ done: true, value: undefined })

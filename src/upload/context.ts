@@ -11,7 +11,7 @@ export interface Context {
   readonly locker: Locker
   readonly extensions: ReadonlySet<Extension>
   readonly callbacks: UploadCallbacks
-  readonly maxSize: TusHandlerOptions['maxSize']
+  readonly maxSize: NonNullable<TusHandlerOptions['maxSize']>
   readonly maxMetadataSize: number
   readonly generateId: NonNullable<TusHandlerOptions['generateId']>
   readonly lockTimeoutMs: number
@@ -33,8 +33,10 @@ export interface Context {
 /** The most bytes this upload may have; Infinity = no limit. */
 export async function limitOf(context: Context, request: Request, upload: NewUpload): Promise<number> {
   const { maxSize } = context
-  const limit = typeof maxSize === 'function' ? await maxSize(request, upload) : (maxSize ?? 0)
-  return limit > 0 ? limit : Infinity
+  if (typeof maxSize !== 'function') return maxSize || Infinity
+  const limit = await maxSize(request, upload)
+  if (!(limit >= 0)) throw new TypeError(`maxSize returned ${String(limit)}, which is no number of bytes`)
+  return limit || Infinity
 }
 
 /** @throws TusError 413 when `length` is over `limit`. */

@@ -3,7 +3,7 @@ import type { Upload } from '../store.ts'
 import { join, joinFinalsOf } from './concatenate.ts'
 import { type Context, requireUpload } from './context.ts'
 import { finish } from './finish.ts'
-import { withLock } from './lock.ts'
+import { withFreeLock, withLock } from './lock.ts'
 
 /**
  * An upload's present state, for a client that wants to go on. Whoever still works on it is asked to flush and give
@@ -11,17 +11,26 @@ import { withLock } from './lock.ts'
  * callback that failed, a final upload whose partials have been completed.
  */
 export async function inspect(context: Context, id: string, request: Request): Promise<Upload> {
-  const seen = await requireUpload(context, id)
-  if (seen.completed) return seen
-  const upload = await withLock(context, id, async () => {
-    const current = await requireUpload(context, id)
-    if (current.concat?.type === 'final')
-      return (await retry(context, request, () => join(context, current, request))) ?? current
-    if (current.offset !== current.length) return current
-    return retry(context, request, () => finish(context, current, request))
-  })
-  if (!seen.completed) await joinFinalsOf(context, upload)
+  const look = () => lookLocked(context, id, request)
+  // Nearly always nobody else is there, and nothing has to be set up for a wait.
+  const { upload, changed } = (await withFreeLock(context, id, look)) ?? (await withLock(context, id, look))
+  if (changed) await joinFinalsOf(context, upload)
   return upload
+}
+
+async function lookLocked(
+  context: Context,
+  id: string,
+  request: Request,
+): Promise<{ upload: Upload; changed: boolean }> {
+  const upload = await requireUpload(context, id)
+  if (upload.completed) return { upload, changed: false }
+  if (upload.concat?.type === 'final') {
+    const joined = await retry(context, request, () => join(context, upload, request))
+    return { upload: joined ?? upload, changed: false }
+  }
+  if (upload.offset !== upload.length) return { upload, changed: false }
+  return { upload: await retry(context, request, () => finish(context, upload, request)), changed: true }
 }
 
 /**

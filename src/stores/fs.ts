@@ -1,0 +1,208 @@
+import fs from 'node:fs'
+import { resolve } from 'node:path'
+import { StoreError } from '../errors.ts'
+import { appendBody } from '../files/append.ts'
+import { joinFiles } from '../files/concat.ts'
+import { createFiles } from '../files/create.ts'
+import { checkDirectory, openDirectory, removeParents } from '../files/directory.ts'
+import { markedFinals, removeMarkers } from '../files/finals.ts'
+import { dataSync, errorCode, isMissing, remove, storeError } from '../files/io.ts'
+import { locate } from '../files/paths.ts'
+import { readRange } from '../files/read.ts'
+import { parseRecord, type FileUpload } from '../files/record.ts'
+import { recordIds } from '../files/walk.ts'
+import type { Store } from '../store.ts'
+
+export interface FileStoreOptions {
+  /** Where uploads are kept. Made when it is missing. One file system: subfolders may not be mounts of others. */
+  readonly directory: string
+
+  /**
+   * When the store waits until the disk itself has the bytes. A crash of the process loses nothing either way; this
+   * is about power cuts and crashes of the machine.
+   *
+   * - `complete`: before an upload is completed (its bytes, its record and their directory entries). What a running
+   *   upload has sent in the last seconds may be gone after a power cut; its offset then says so.
+   * - `always`: also after each append, creation and change, before the client is told of it.
+   * - `never`: the system writes when it likes.
+   *
+   * @default 'complete'
+   */
+  readonly sync?: 'always' | 'complete' | 'never'
+}
+
+/**
+ * Keeps uploads as plain files in a directory, which any number of processes may share (with a locker they share:
+ * `fsLocker`).
+ *
+ * - `<id>`: the bytes. The file's size is the offset, so appending writes no record and a crash cannot make the two
+ *   disagree. Ids with slashes make subfolders; emptied ones are removed.
+ * - `<id>.info`: the record, one line of JSON, always replaced as a whole: `fileloft` (1, the format), `id`, `length`
+ *   (number or null), `metadata` (the header's value or null), `concat` (null, `{type: "partial"}` or
+ *   `{type: "final", value, partials}`), `createdAt` and `expiresAt` (milliseconds, the latter may be null),
+ *   `completed`, `joined` (of a final upload: its bytes are put together) and `unverifiedFrom` (an offset or null:
+ *   bytes from there on await their checksum and do not count).
+ * - `.tmp/` (records being written), `.finals/` (which final uploads wait for which partial ones).
+ *
+ * Files without a record are not the store's: they are never touched, and their names count as taken. Ids that end
+ * in `.info`, in any segment, cannot be stored. Symbolic links are followed where somebody with access to the
+ * directory has put them; no request can make one.
+ *
+ * @throws TypeError when an option is not usable. Nothing is read or written before the first use.
+ */
+export function fileStore(options: FileStoreOptions): Required<Store<FileUpload>> {
+  const { directory: path, sync = 'complete' } = options
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw new TypeError('fileStore: directory must be a path')
+  }
+  if (sync !== 'always' && sync !== 'complete' && sync !== 'never') {
+    throw new TypeError(`fileStore: sync must be 'always', 'complete' or 'never', not ${JSON.stringify(sync)}`)
+  }
+  const root = resolve(path)
+  const directory = openDirectory(root, sync)
+  /** Records whose bytes the disk has, so that completing them does not wait for it again. */
+  const synced = new WeakSet<FileUpload>()
+
+  function find(id: string): FileUpload | null {
+    const place = locate(root, id)
+    if (place === null) return null
+    let text: string
+    let stats: fs.Stats | undefined
+    try {
+      text = fs.readFileSync(place.info, 'utf8')
+      stats = fs.statSync(place.data, { throwIfNoEntry: false })
+    } catch (error) {
+      if (!isMissing(error) && errorCode(error) !== 'EISDIR') throw storeError(error, `${place.info} cannot be read`)
+      directory.assertPresent()
+      return null
+    }
+    const record = parseRecord(text, place.info)
+    // A termination that was cut short, bytes that somebody moved away, or a file system that ignores case.
+    if (stats === undefined || !stats.isFile() || record.id !== id) return null
+    return withOffset(record, stats.size, place.data)
+  }
+
+  return {
+    create: (upload) => createFiles(directory, upload),
+
+    get: async (id) => find(id),
+
+    append: (upload, body, appendOptions = {}) => appendBody(directory, upload, body, appendOptions),
+
+    async update(upload, change) {
+      await directory.prepare()
+      const changed = { ...upload, ...change }
+      const completes = changed.completed && !upload.completed
+      if (completes && changed.offset !== changed.length) {
+        throw new StoreError(
+          'corrupt',
+          `${upload.id} has ${changed.offset} bytes of ${changed.length}, it is not complete`,
+        )
+      }
+      const durable = sync === 'always' || (sync === 'complete' && completes)
+      const settled = completes && !synced.has(upload) ? settleBytes(changed) : undefined
+      await directory.writeRecord(changed, durable, settled)
+      if (durable) await directory.syncEntries(changed.id)
+      if (completes) removeMarkers(root, changed)
+      return changed
+    },
+
+    async sync(upload) {
+      await settleBytes(upload)
+      synced.add(upload)
+    },
+
+    async terminate(upload) {
+      const place = directory.place(upload.id)
+      try {
+        // The bytes first: a record without bytes counts as nothing, bytes without a record would stay for ever.
+        remove(place.data)
+        remove(place.info)
+        removeMarkers(root, upload)
+        removeParents(place.data, root)
+      } catch (error) {
+        throw storeError(error, `${place.data} cannot be removed`)
+      }
+      if (sync === 'always') await directory.syncEntries(upload.id)
+    },
+
+    async *incomplete() {
+      for await (const id of recordIds(root)) {
+        const upload = readable(id)
+        if (upload !== null && !upload.completed) yield upload
+      }
+    },
+
+    read: (upload, range) => readRange(directory.place(upload.id).data, range),
+
+    async concatenate(final, partials, concatenateOptions = {}) {
+      await directory.prepare()
+      const total = await joinFiles(directory, final, partials, concatenateOptions)
+      const joined = { ...final, length: total, offset: total, joined: true }
+      await concatenateOptions.guard?.()
+      await directory.writeRecord(joined, sync !== 'never')
+      if (sync !== 'never') await directory.syncEntries(final.id)
+      removeMarkers(root, final)
+      synced.add(joined)
+      return joined
+    },
+
+    async finalsOf(partialId) {
+      try {
+        const ids = await markedFinals(root, partialId)
+        return ids.filter((id) => waitsFor(find(id), partialId))
+      } catch (error) {
+        throw storeError(error, `The final uploads of ${partialId} cannot be listed`)
+      }
+    },
+
+    check: () => checkDirectory(directory),
+  }
+
+  /** Makes sure that the bytes up to the offset are there, and nothing behind them, and on the disk. */
+  async function settleBytes(upload: FileUpload): Promise<void> {
+    const { data } = directory.place(upload.id)
+    try {
+      const fd = fs.openSync(data, 'r+')
+      try {
+        const { size } = fs.fstatSync(fd)
+        if (size < upload.offset) throw new StoreError('corrupt', `${data} has ${size} bytes of ${upload.offset}`)
+        // Bytes that never counted. A partial's may be those of a final that shares its file.
+        if (size > upload.offset && upload.concat?.type !== 'partial') fs.ftruncateSync(fd, upload.offset)
+        if (sync !== 'never') await dataSync(fd)
+      } finally {
+        fs.closeSync(fd)
+      }
+    } catch (error) {
+      throw storeError(error, `${data} cannot be completed`)
+    }
+  }
+
+  function readable(id: string): FileUpload | null {
+    try {
+      return find(id)
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'corrupt') return null
+      throw error
+    }
+  }
+}
+
+/** The record with the offset that its data file's size means. */
+function withOffset(record: FileUpload, size: number, path: string): FileUpload {
+  const { length } = record
+  const isFinal = record.concat?.type === 'final'
+  if (isFinal && !record.joined) return record
+  if (record.completed || record.joined) {
+    // A partial's file may have become a final's file, which is longer.
+    const fits = record.concat?.type === 'partial' ? size >= (length ?? 0) : size === length
+    if (!fits) throw new StoreError('corrupt', `${path} has ${size} bytes, its record says ${length}`)
+  }
+  return { ...record, offset: Math.min(size, length ?? size, record.unverifiedFrom ?? size) }
+}
+
+function waitsFor(final: FileUpload | null, partialId: string): boolean {
+  return (
+    final?.concat?.type === 'final' && !final.joined && !final.completed && final.concat.partials.includes(partialId)
+  )
+}

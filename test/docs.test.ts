@@ -1,0 +1,155 @@
+/** Every snippet in the README and docs/ runs: TypeScript as a program of its own, commands against a real server. */
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
+
+const root = new URL('../', import.meta.url).pathname
+const run = promisify(execFile)
+const scratch = join(root, '.cache', `docs-${process.pid}`)
+const pages = ['README.md', ...(await readdir(join(root, 'docs'))).map((name) => `docs/${name}`)].filter((name) =>
+  name.endsWith('.md'),
+)
+
+interface Snippet {
+  readonly title: string
+  readonly language: string
+  readonly code: string
+}
+
+const snippets: Snippet[] = []
+for (const page of pages) {
+  const text = await readFile(join(root, page), 'utf8')
+  for (const match of text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)) {
+    const line = text.slice(0, match.index).split('\n').length
+    snippets.push({ title: `${page}:${line}`, language: match[1] ?? '', code: (match[2] ?? '').trim() })
+  }
+}
+
+before(() => mkdir(scratch, { recursive: true }))
+after(() => rm(scratch, { recursive: true, force: true }))
+
+for (const { title, language, code } of snippets) {
+  if (language === 'ts') test(`${title}, run as a program, does what it says`, () => runProgram(title, code))
+  else if (language === 'sh') for (const line of code.split('\n')) test(`${title}: ${line}`, () => runCommand(line))
+}
+
+test('the pages have snippets to run', () => {
+  assert.ok(snippets.filter(({ language }) => language === 'ts').length >= 4)
+  assert.ok(snippets.filter(({ language }) => language === 'sh').length >= 4)
+})
+
+for (const example of await readdir(join(root, 'examples'))) {
+  test(`examples/${example}, started, takes an upload`, async () => {
+    const port = await freePort()
+    await withServer(join(root, 'examples', example), { PORT: String(port) }, () => upload(port))
+  })
+}
+
+async function runProgram(title: string, code: string): Promise<void> {
+  const file = join(scratch, `${title.replaceAll(/\W/g, '-')}.ts`)
+  if (code.includes('listen(8080)')) {
+    const port = await freePort()
+    await writeFile(file, `${code.replace('8080', String(port))}.on('listening', () => console.log('listening'))\n`)
+    await withServer(file, {}, () => upload(port))
+    return
+  }
+  await writeFile(file, code)
+  const { stdout } = await run(process.execPath, [file], { cwd: scratch })
+  const expected = [...code.matchAll(/^console\.log\(.*\) \/\/ (.*)$/gm)].map((match) => match[1] ?? '')
+  assert.equal(stdout.trim().split('\n').length, expected.length, stdout)
+  for (const [index, line] of stdout.trim().split('\n').entries()) {
+    const [start = ''] = (expected[index] ?? '').split('…')
+    assert.ok(line.startsWith(start), `printed ${line}, the page says ${expected[index]}`)
+  }
+}
+
+async function runCommand(line: string): Promise<void> {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
+  const words = line.split(' ')
+  if (line === 'npm install') return
+  if (words[0] === 'npm' && (words[1] === 'test' || words[1] === 'run')) {
+    const script = words[1] === 'test' ? 'test' : (words[2] ?? '')
+    assert.ok(Object.hasOwn(scripts, script), `package.json has no script ${script}`)
+    return
+  }
+  const data = await mkdtemp(join(tmpdir(), 'fileloft-docs-'))
+  const port = await freePort()
+  const environment = { FILELOFT_BIND: `127.0.0.1:${port}`, FILELOFT_DATA_DIR: data }
+  try {
+    if (words[0] === 'curl') {
+      await withServer('npm start', environment, async () => {
+        const { stdout } = await run('bash', ['-c', line.replaceAll('localhost:8080', `127.0.0.1:${port}`)])
+        assert.match(stdout, /^HTTP\/1\.1 201 Created\r\n[\s\S]*^Location: http/im)
+      })
+    } else {
+      assert.match(line, /^(FILELOFT_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
+      await withServer(line, environment, () => upload(port))
+    }
+  } finally {
+    await rm(data, { recursive: true, force: true })
+  }
+}
+
+/** Runs a program (a file) or a command line until it says that it listens, then `work`, then ends it. */
+async function withServer(command: string, environment: Record<string, string>, work: () => Promise<void>) {
+  const isFile = command.endsWith('.ts')
+  const program = isFile ? process.execPath : 'bash'
+  const words = isFile ? [command] : ['-c', command.replace(/(npm start|npx fileloft)/, 'exec $1')]
+  // A group of its own: npm and npx start the server as a child of theirs.
+  const server = spawn(program, words, {
+    cwd: isFile ? scratch : root,
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
+  let output = ''
+  const exited = new Promise<void>((resolve) => server.once('close', () => resolve()))
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const onData = (chunk: Buffer) => {
+        output += chunk.toString()
+        if (/listening/i.test(output)) resolve()
+      }
+      server.stdout.on('data', onData)
+      server.stderr.on('data', onData)
+      server.once('close', (code) => reject(new Error(`${command} ended with ${code}: ${output}`)))
+    })
+    await work()
+  } finally {
+    if (server.pid !== undefined && server.exitCode === null) process.kill(-server.pid, 'SIGTERM')
+    await exited
+  }
+}
+
+/** Uploads a few bytes in two steps and checks the offset. */
+async function upload(port: number): Promise<void> {
+  const tus = { 'Tus-Resumable': '1.0.0' }
+  const created = await fetch(`http://127.0.0.1:${port}/files`, {
+    method: 'POST',
+    headers: { ...tus, 'Upload-Length': '11', 'Upload-Metadata': 'filename aGVsbG8udHh0' },
+  })
+  assert.equal(created.status, 201, await created.text())
+  const location = created.headers.get('location') ?? ''
+  const patched = await fetch(location, {
+    method: 'PATCH',
+    headers: { ...tus, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' },
+    body: 'hello world',
+  })
+  assert.equal(patched.status, 204, await patched.text())
+  const head = await fetch(location, { method: 'HEAD', headers: tus })
+  assert.equal(head.headers.get('upload-offset'), '11')
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
+  const address = probe.address()
+  assert.ok(address !== null && typeof address === 'object')
+  await new Promise((resolve) => probe.close(resolve))
+  return address.port
+}
