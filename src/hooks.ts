@@ -31,7 +31,10 @@ export interface UploadCallbacks {
 
 export interface UploadEvent {
   readonly upload: Upload
-  /** The request that caused it, or `null` when none did (a final upload that its partials completed). */
+  /**
+   * The request that caused it: for a final upload that waited for its partials, the one that completed the last of
+   * them. `null` when a sweep did.
+   */
   readonly request: Request | null
 }
 

@@ -28,15 +28,16 @@ export async function appendBody(
         if (wait !== undefined) await wait
       }
     } catch (error) {
-      // Either the body threw, and nothing of it may stay; or the disk did, and what was written stays.
+      // Either the disk threw, and what was written stays; or the body did, and nothing of it may stay.
       if (error instanceof TargetError) throw error
       await target.undo()
       throw error
     }
     return await target.end()
   } catch (error) {
-    if (error instanceof TargetError) throw failure(error.cause, directory, upload)
-    throw error
+    if (!(error instanceof TargetError)) throw error
+    if (options.atomic === true) await target.undo().catch(() => undefined)
+    throw failure(error.cause, directory, upload)
   } finally {
     await target.close()
   }
@@ -108,9 +109,8 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
     if (writer === undefined || fd === undefined) return upload
     await writer.end()
     const offset = writer.position
-    const synced = directory.sync === 'always' || (directory.sync === 'complete' && offset === upload.length)
-    if (synced) await dataSync(fd)
-    const done = { ...upload, offset, unverifiedFrom: null, synced }
+    if (directory.sync === 'always') await dataSync(fd)
+    const done = { ...upload, offset, unverifiedFrom: null }
     if (marked) {
       await options.guard?.()
       await directory.writeRecord(done, directory.sync === 'always')

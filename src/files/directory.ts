@@ -21,8 +21,12 @@ export interface Directory {
   place(id: string): Place
   /** A path for a temporary file that nobody else uses. */
   temporary(): string
-  /** Puts the record in the place of the old one, all or nothing; `durable` waits for the disk. */
-  writeRecord(upload: FileUpload, durable: boolean): Promise<void>
+  /**
+   * Puts the record in the place of the old one, all or nothing.
+   * @param durable Waits for the disk before the old one goes.
+   * @param meanwhile Work that must have succeeded before the old one goes.
+   */
+  writeRecord(upload: FileUpload, durable: boolean, meanwhile?: Promise<void>): Promise<void>
   /** Waits until the entries of the upload's folder, and of those above it, are on the disk. */
   syncEntries(id: string): Promise<void>
   /** Throws when the directory is not there (any more): then an unknown id means nothing. */
@@ -64,7 +68,9 @@ export function openDirectory(root: string, sync: Sync): Directory {
 
     temporary: () => `${own}-${++count}`,
 
-    async writeRecord(upload, durable) {
+    async writeRecord(upload, durable, meanwhile) {
+      // Awaited below; whatever fails before that must not leave its failure unheard.
+      meanwhile?.catch(() => undefined)
       const { info } = directory.place(upload.id)
       const path = directory.temporary()
       try {
@@ -75,6 +81,7 @@ export function openDirectory(root: string, sync: Sync): Directory {
         } finally {
           fs.closeSync(fd)
         }
+        await meanwhile
         fs.renameSync(path, info)
       } catch (error) {
         discard(path)

@@ -7,8 +7,6 @@ export interface FileUpload extends Upload {
   readonly joined: boolean
   /** Bytes of the data file from here on belong to an append that has not ended; `null` = all bytes count. */
   readonly unverifiedFrom: number | null
-  /** Whether this process has synced all bytes of the data file. Not kept in the record. */
-  readonly synced: boolean
 }
 
 /** The record as the text of `<id>.info`. The offset is not in it: it is the size of the data file. */
@@ -54,7 +52,6 @@ export function parseRecord(text: string, path: string): FileUpload {
     completed: get('completed', isBoolean),
     joined: get('joined', isBoolean),
     unverifiedFrom: get('unverifiedFrom', isCountOrNull),
-    synced: false,
   }
   if (upload.completed && upload.length === null) throw corrupt(path, 'completed without a length')
   if (upload.completed && upload.unverifiedFrom !== null) throw corrupt(path, 'completed with unverified bytes')

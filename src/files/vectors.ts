@@ -63,6 +63,7 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
         rest.length === 1 && first !== undefined
           ? (await write(fd, first, 0, first.length, position)).bytesWritten
           : (await writev(fd, rest, position)).bytesWritten
+      if (written === 0) throw new Error('a write took no bytes')
       position += written
       rest = without(rest, written)
     }

@@ -2,61 +2,86 @@ import type { Lock, Locker } from '../locker.ts'
 
 /** Locks within this process, first come first served. Several processes on one store need a locker they share. */
 export function memoryLocker(): Locker {
-  const holders = new Map<string, Holder>()
+  const queues = new Map<string, Queue>()
 
-  const hold = (id: string, onContention: (() => void) | undefined, queue: Waiter[]): Lock => {
-    const holder: Holder = { onContention, queue }
-    holders.set(id, holder)
+  function grant(id: string, queue: Queue): Lock {
+    let held = true
     return {
-      async release() {
-        if (holders.get(id) !== holder) return
-        const next = holder.queue.shift()
-        if (next === undefined) holders.delete(id)
-        else next.take(hold(id, next.onContention, holder.queue))
-        // Those still waiting want the new holder to hurry as well.
-        if (next !== undefined && holder.queue.length > 0) next.onContention?.()
+      release() {
+        if (held) {
+          held = false
+          next(id, queue)
+        }
+        return released
       },
     }
   }
 
+  function next(id: string, queue: Queue): void {
+    const waiter = queue.waiters.shift()
+    if (waiter === undefined) {
+      queues.delete(id)
+      return
+    }
+    queue.ask = waiter.ask
+    waiter.take(grant(id, queue))
+    if (queue.waiters.length > 0) disturb(queue)
+  }
+
   return {
     async tryAcquire(id) {
-      return holders.has(id) ? null : hold(id, undefined, [])
+      if (queues.has(id)) return null
+      const queue: Queue = { ask: undefined, waiters: [] }
+      queues.set(id, queue)
+      return grant(id, queue)
     },
+
     async acquire(id, { signal, onContention }) {
       signal.throwIfAborted()
-      const holder = holders.get(id)
-      if (holder === undefined) return hold(id, onContention, [])
-      return new Promise<Lock>((resolve, reject) => {
-        const abort = () => {
-          holder.queue.splice(holder.queue.indexOf(waiter), 1)
-          reject(signal.reason as Error)
-        }
-        const waiter: Waiter = {
-          onContention,
-          take(lock) {
-            signal.removeEventListener('abort', abort)
-            resolve(lock)
-          },
-        }
-        holder.queue.push(waiter)
-        signal.addEventListener('abort', abort, { once: true })
-        const { onContention: ask } = holder
-        holder.onContention = undefined
-        ask?.()
-      })
+      const present = queues.get(id)
+      if (present !== undefined) return wait(present, signal, onContention)
+      const queue: Queue = { ask: onContention, waiters: [] }
+      queues.set(id, queue)
+      return grant(id, queue)
     },
   }
 }
 
-interface Holder {
-  /** Taken away once it has been called. */
-  onContention: (() => void) | undefined
-  /** Handed on from holder to holder. */
-  readonly queue: Waiter[]
+/** One id while it is locked. */
+interface Queue {
+  /** Asks the present holder to give way; taken away once it has been called. */
+  ask: (() => void) | undefined
+  readonly waiters: Waiter[]
 }
 
 interface Waiter {
-  readonly onContention: (() => void) | undefined
+  readonly ask: (() => void) | undefined
   take(lock: Lock): void
+}
+
+const released = Promise.resolve()
+
+function wait(queue: Queue, signal: AbortSignal, ask: (() => void) | undefined): Promise<Lock> {
+  return new Promise<Lock>((resolve, reject) => {
+    const waiter: Waiter = {
+      ask,
+      take(lock) {
+        signal.removeEventListener('abort', abort)
+        resolve(lock)
+      },
+    }
+    function abort(): void {
+      queue.waiters.splice(queue.waiters.indexOf(waiter), 1)
+      reject(signal.reason as Error)
+    }
+    queue.waiters.push(waiter)
+    signal.addEventListener('abort', abort, { once: true })
+    disturb(queue)
+  })
+}
+
+function disturb(queue: Queue): void {
+  const { ask } = queue
+  queue.ask = undefined
+  ask?.()
 }

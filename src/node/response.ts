@@ -7,7 +7,7 @@ import type { Outgoing } from './platform.ts'
  */
 export async function writeResponse(response: Response, outgoing: Outgoing, isHead: boolean): Promise<void> {
   const { body, status } = response
-  outgoing.writeHead(status, headersOf(response))
+  writeHead(outgoing, status, headersOf(response))
   if (body === null || isHead || status === 204 || status === 304) {
     outgoing.end()
     await body?.cancel()
@@ -26,25 +26,27 @@ function headersOf(response: Response): OutgoingHttpHeaders {
 
 async function writeBody(body: ReadableStream<Uint8Array>, outgoing: Outgoing): Promise<void> {
   const reader = body.getReader()
+  let gone = 'stream' in outgoing ? outgoing.stream.destroyed : outgoing.destroyed
   let wake: (() => void) | null = null
   const onReady = () => {
     wake?.()
     wake = null
   }
   const onClose = () => {
+    gone = true
     onReady()
     // Lets go of what the bytes come from; nobody is there to be told that it failed.
     reader.cancel().catch(() => {})
   }
   outgoing.on('drain', onReady).on('close', onClose)
   try {
-    while (!outgoing.destroyed) {
+    while (!gone) {
       const { done, value } = await reader.read()
       if (done) {
-        if (!outgoing.destroyed) outgoing.end()
+        if (!gone) outgoing.end()
         return
       }
-      if (!write(outgoing, value) && !outgoing.destroyed) {
+      if (!write(outgoing, value) && !gone) {
         await new Promise<void>((resolve) => {
           wake = resolve
         })
@@ -55,7 +57,13 @@ async function writeBody(body: ReadableStream<Uint8Array>, outgoing: Outgoing): 
   }
 }
 
-/** The two kinds of response overload `write` differently. */
+// The two kinds of response overload these differently.
+
+function writeHead(outgoing: Outgoing, status: number, headers: OutgoingHttpHeaders): void {
+  if ('stream' in outgoing) outgoing.writeHead(status, headers)
+  else outgoing.writeHead(status, headers)
+}
+
 function write(outgoing: Outgoing, chunk: Uint8Array): boolean {
   return 'stream' in outgoing ? outgoing.write(chunk) : outgoing.write(chunk)
 }

@@ -47,7 +47,7 @@ function createdBody(call: Call): Incoming | null {
     return null
   }
   if (context.extensions.has('creation-with-upload')) return incomingBody(call, 0, null)
-  if (contentLength > 0 || request.headers.has('transfer-encoding')) {
+  if (contentLength > 0 || request.headers.has('transfer-encoding') || request.body !== null) {
     throw new TusError('extension_off', 'creation-with-upload is not supported here; send the data with PATCH')
   }
   return null

@@ -36,7 +36,7 @@ export async function append(context: Context, id: string, incoming: Incoming): 
     if (cut !== null) throw cutError(cut)
     return after
   })
-  await joinFinalsOf(context, appended)
+  await joinFinalsOf(context, appended, incoming.request)
   return appended
 }
 

@@ -1,6 +1,6 @@
 import { TusError } from '../errors.ts'
 import type { Upload } from '../store.ts'
-import { type Context, isExpired } from './context.ts'
+import { checkLimit, type Context, isExpired, limitOf } from './context.ts'
 import { finish } from './finish.ts'
 import { withLock, withLocks } from './lock.ts'
 import { type Draft, plan } from './plan.ts'
@@ -37,7 +37,8 @@ export async function join(context: Context, final: Upload, request: Request | n
   let joined: Upload | null = final
   if (final.offset !== final.length) {
     // Looked at before their locks are taken: whoever uploads to one of them must not be disturbed.
-    if ((await completePartials(context, ids)) === null) return null
+    const seen = await completePartials(context, ids)
+    if (seen === null || !(await fits(context, final, totalLength(seen) ?? 0, request))) return null
     joined = await withLocks(context, ids, async () => {
       const partials = await completePartials(context, ids)
       return (partials && (await store.concatenate?.(final, partials, { consumes: removePartials }))) ?? null
@@ -47,6 +48,17 @@ export async function join(context: Context, final: Upload, request: Request | n
   // The result is durable. Removed before the upload counts as completed, so that a crash in between is made good.
   if (removePartials) for (const id of new Set(ids)) await removePartial(context, id)
   return finish(context, joined, request)
+}
+
+/**
+ * Whether the result is within the limit, which may be known only now: partial uploads of deferred length. Without a
+ * request a limit that depends on one cannot be told; the next HEAD can.
+ * @throws TusError 413 when it is not.
+ */
+async function fits(context: Context, final: Upload, length: number, request: Request | null): Promise<boolean> {
+  if (request === null && typeof context.maxSize === 'function') return false
+  checkLimit(length, await limitOf(context, request, { ...final, length }))
+  return true
 }
 
 /** The lengths' sum, or null while one is unknown. */
@@ -63,23 +75,23 @@ export function totalLength(partials: readonly (Upload | null)[]): number | null
  * Called when an upload may just have been completed, without its lock: joins the finals that waited for it. What
  * fails is reported; the next HEAD on the final or a sweep tries again.
  */
-export async function joinFinalsOf(context: Context, partial: Upload): Promise<void> {
+export async function joinFinalsOf(context: Context, partial: Upload, request: Request): Promise<void> {
   if (partial.concat?.type !== 'partial' || !partial.completed) return
   if (!context.extensions.has('concatenation-unfinished')) return
   try {
     for (const id of (await context.store.finalsOf?.(partial.id)) ?? []) {
-      await withLock(context, id, () => joinWaiting(context, id))
+      await withLock(context, id, () => joinWaiting(context, id, request))
     }
   } catch (error) {
     context.report(error, null)
   }
 }
 
-/** Joins a waiting final outside of a request of its own; whether it is complete now. Lock held. */
-export async function joinWaiting(context: Context, id: string): Promise<boolean> {
+/** Joins a waiting final without a request for it; whether it is complete now. Lock held. */
+export async function joinWaiting(context: Context, id: string, request: Request | null): Promise<boolean> {
   const final = await context.store.get(id)
   if (final === null || final.completed) return false
-  return (await join(context, final, null)) !== null
+  return (await join(context, final, request)) !== null
 }
 
 async function requirePartial(context: Context, id: string): Promise<Upload> {

@@ -31,9 +31,10 @@ export interface Context {
 }
 
 /** The most bytes this upload may have; Infinity = no limit. */
-export async function limitOf(context: Context, request: Request, upload: NewUpload): Promise<number> {
+export async function limitOf(context: Context, request: Request | null, upload: NewUpload): Promise<number> {
   const { maxSize } = context
   if (typeof maxSize !== 'function') return maxSize || Infinity
+  if (request === null) throw new TypeError('maxSize is a function and needs a request')
   const limit = await maxSize(request, upload)
   if (!(limit >= 0)) throw new TypeError(`maxSize returned ${String(limit)}, which is no number of bytes`)
   return limit || Infinity

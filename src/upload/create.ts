@@ -35,7 +35,7 @@ export async function create(
       throw error
     }
   })
-  await joinFinalsOf(context, result.upload)
+  await joinFinalsOf(context, result.upload, request)
   return result
 }
 

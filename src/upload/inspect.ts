@@ -14,7 +14,7 @@ export async function inspect(context: Context, id: string, request: Request): P
   const look = () => lookLocked(context, id, request)
   // Nearly always nobody else is there, and nothing has to be set up for a wait.
   const { upload, changed } = (await withFreeLock(context, id, look)) ?? (await withLock(context, id, look))
-  if (changed) await joinFinalsOf(context, upload)
+  if (changed) await joinFinalsOf(context, upload, request)
   return upload
 }
 

@@ -12,7 +12,7 @@ export async function sweep(context: Context): Promise<SweepResult> {
   for await (const { id, concat, expiresAt } of context.store.incomplete()) {
     try {
       if (concat?.type === 'final') {
-        const joined = await withFreeLock(context, id, () => joinWaiting(context, id))
+        const joined = await withFreeLock(context, id, () => joinWaiting(context, id, null))
         if (joined === true) result.concatenated++
         if (joined === true) continue
       }

@@ -1,0 +1,23 @@
+import type { Dirent } from 'node:fs'
+import { opendir } from 'node:fs/promises'
+import { isMissing } from './io.ts'
+import { infoSuffix } from './paths.ts'
+
+/** Ids of all records below a folder. Memory does not grow with their number. Hidden files and folders are skipped. */
+export async function* recordIds(root: string, folder = ''): AsyncGenerator<string> {
+  for await (const entry of entries(`${root}/${folder}`)) {
+    const { name } = entry
+    if (name.startsWith('.')) continue
+    if (entry.isDirectory()) yield* recordIds(root, `${folder}${name}/`)
+    else if (name.endsWith(infoSuffix)) yield folder + name.slice(0, -infoSuffix.length)
+  }
+}
+
+async function* entries(path: string): AsyncGenerator<Dirent> {
+  try {
+    yield* await opendir(path, { bufferSize: 64 })
+  } catch (error) {
+    // Removed since it was listed.
+    if (!isMissing(error)) throw error
+  }
+}

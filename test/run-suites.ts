@@ -1,0 +1,94 @@
+/** Runs the suites with node:test, on every store, over a transport. */
+import { describe, test } from 'node:test'
+import { createTusHandler, type Store, type TusHandler, type TusHandlerOptions } from '../src/index.ts'
+import { stores, type StoreRow } from './stores.ts'
+import { suites } from './suites/index.ts'
+import { observe, within, type Capabilities, type Context, type Init, type Server } from './suites/support.ts'
+
+/** How requests reach a handler. */
+export interface Transport {
+  readonly name: string
+  readonly capabilities: Capabilities
+  open(handler: TusHandler): Promise<Connection>
+}
+
+export interface Connection {
+  readonly origin: string
+  fetch(target: string, init: Init): Promise<Response>
+  fetchRaw(path: string, init: Init): Promise<Response>
+  taken(): number
+  close(): Promise<void>
+}
+
+export function runSuites(transport: Transport): void {
+  for (const row of stores) {
+    for (const suite of suites) {
+      describe(`${suite.name} (${transport.name}, ${row.name})`, () => {
+        for (const { title, run } of suite.cases) {
+          test(title, { timeout: 30_000 }, async () => {
+            const { ctx, close } = makeContext(transport, row)
+            let failure: unknown = null
+            try {
+              await run(ctx)
+            } catch (error) {
+              failure = error
+            }
+            try {
+              await close()
+            } catch (error) {
+              // What the case itself found comes first; the rest may follow from it.
+              failure ??= error
+            }
+            if (failure !== null) throw failure
+          })
+        }
+      })
+    }
+  }
+}
+
+function makeContext(transport: Transport, row: StoreRow): { ctx: Context; close: () => Promise<void> } {
+  const cleanups: (() => Promise<void>)[] = []
+  const violations: unknown[] = []
+
+  const store = async (): Promise<Store> => {
+    const made = await row.make()
+    cleanups.push(made.cleanup)
+    return made.store
+  }
+  const serve = async (options: Partial<TusHandlerOptions> = {}): Promise<Server> => {
+    const complete: TusHandlerOptions = { path: '/files', ...options, store: options.store ?? (await store()) }
+    const handler = createTusHandler(complete)
+    const connection = await transport.open(handler)
+    cleanups.push(async () => {
+      // Whatever a case left behind must come to its end now: no request may be stuck.
+      await within(handler.close(), 'handler.close() after the case', 10_000)
+      await connection.close()
+    })
+    const observed =
+      (send: Connection['fetch']) =>
+      async (target: string, init: Init = {}) => {
+        const response = await send(target, init)
+        try {
+          return observe(response, init.method ?? 'GET', target, init.headers?.['X-HTTP-Method-Override'])
+        } catch (error) {
+          violations.push(error)
+          throw error
+        }
+      }
+    return {
+      origin: connection.origin,
+      url: connection.origin + complete.path.replace(/\/+$/, ''),
+      handler,
+      store: complete.store,
+      fetch: observed((target, init) => connection.fetch(target, init)),
+      fetchRaw: observed((path, init) => connection.fetchRaw(path, init)),
+      taken: () => connection.taken(),
+    }
+  }
+  const close = async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup()
+    if (violations.length > 0) throw violations[0]
+  }
+  return { ctx: { capabilities: transport.capabilities, store, serve }, close }
+}

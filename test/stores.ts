@@ -1,0 +1,24 @@
+/** Every store that the suites run on: one row each. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Store } from '../src/index.ts'
+import { fileStore } from '../src/stores/fs.ts'
+import { memoryStore } from '../src/stores/memory.ts'
+
+export interface StoreRow {
+  readonly name: string
+  /** A fresh, empty store and what removes all traces of it. */
+  make(): Promise<{ store: Store; cleanup: () => Promise<void> }>
+}
+
+export const stores: readonly StoreRow[] = [
+  { name: 'memory', make: () => Promise.resolve({ store: memoryStore(), cleanup: () => Promise.resolve() }) },
+  {
+    name: 'fs',
+    async make() {
+      const directory = await mkdtemp(join(tmpdir(), 'fileloft-suite-'))
+      return { store: fileStore({ directory }), cleanup: () => rm(directory, { recursive: true, force: true }) }
+    },
+  },
+]

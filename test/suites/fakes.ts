@@ -1,0 +1,45 @@
+/** Stores and lockers that misbehave in one way, or tell what was asked of them. */
+import type { Lock, Locker, Store } from '../../src/index.ts'
+
+/** The store with some methods replaced. */
+export function withMethods(store: Store, methods: Partial<Store>): Store {
+  return { ...store, ...methods }
+}
+
+/** The store as if it had been written without an optional method. */
+export function without(store: Store, ...names: readonly ('read' | 'concatenate' | 'finalsOf')[]): Store {
+  const { read, concatenate, finalsOf, ...rest } = store
+  return {
+    ...rest,
+    ...(read && !names.includes('read') ? { read } : {}),
+    ...(concatenate && !names.includes('concatenate') ? { concatenate } : {}),
+    ...(finalsOf && !names.includes('finalsOf') ? { finalsOf } : {}),
+  }
+}
+
+/** The store, and the names of its methods as they are called. */
+export function spied(store: Store): { store: Store; calls: string[] } {
+  const calls: string[] = []
+  return {
+    calls,
+    store: {
+      ...store,
+      create: (upload) => (calls.push('create'), store.create(upload)),
+      get: (id) => (calls.push('get'), store.get(id)),
+      append: (upload, body, options) => (calls.push('append'), store.append(upload, body, options)),
+      update: (upload, change) => (calls.push('update'), store.update(upload, change)),
+      terminate: (upload) => (calls.push('terminate'), store.terminate(upload)),
+    },
+  }
+}
+
+/** Something that a case opens when it likes. */
+export function gate(): { opened: Promise<void>; open(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { opened: promise, open: resolve }
+}
+
+/** A locker that gives every lock at once, made of `lock`. */
+export function lockerOf(lock: Lock): Locker {
+  return { acquire: async () => lock, tryAcquire: async () => lock }
+}

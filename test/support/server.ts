@@ -1,0 +1,190 @@
+/**
+ * The real command as a child process: `node src/node/cli.ts` on a free port of 127.0.0.1 with a fresh data folder.
+ * It is up when its start line is in the log, it is ended by its process id, and it can be started again on the same
+ * port and folder, which is what a crash or a deployment looks like to a client.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+
+export interface ServerOptions {
+  /**
+   * `FILELOFT_*` variables, over those that the helper sets (`FILELOFT_BIND`, `FILELOFT_DATA_DIR`). Nothing but PATH
+   * is inherited, so a developer's environment changes no result.
+   */
+  readonly env?: Readonly<Record<string, string>>
+  /** Flags of the command. @default none */
+  readonly args?: readonly string[]
+  /** Flags of Node itself, such as `--max-old-space-size=128`. @default none */
+  readonly nodeArgs?: readonly string[]
+  /** Where uploads are kept. It is left in place in the end. @default a temporary folder, removed by `close` */
+  readonly dataDir?: string
+  /** A port to bind. @default a free one */
+  readonly port?: number
+  /** Milliseconds to wait for the start line. @default 20_000 */
+  readonly startTimeoutMs?: number
+}
+
+/** How the process ended: one of the two is null. */
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface TestServer extends AsyncDisposable {
+  /** Where uploads are created, without trailing slash. */
+  readonly url: string
+  /** `http://127.0.0.1:PORT`, or https where `FILELOFT_TLS_CERT` is set. Stays the same over restarts. */
+  readonly origin: string
+  readonly port: number
+  readonly dataDir: string
+  /** Of the present process. */
+  readonly pid: number
+  /** Lines of stdout and stderr, of all processes so far. */
+  readonly log: readonly string[]
+  /** Those log lines that are JSON objects, parsed. */
+  records(): Record<string, unknown>[]
+  /** Sends a signal without waiting for the end (SIGHUP, SIGSTOP, SIGCONT, a second SIGTERM). */
+  signal(signal: NodeJS.Signals): void
+  /**
+   * Ends the process and waits for that; of no effect once it has ended.
+   * @param signal SIGKILL for a crash. @default SIGTERM
+   */
+  stop(signal?: NodeJS.Signals): Promise<Exit>
+  /** Starts the process again on the same port and folder, after `stop` if need be. Resolves when it is up. */
+  restart(options?: { signal?: NodeJS.Signals; env?: Readonly<Record<string, string>> }): Promise<void>
+  /** Kills what still runs and removes the temporary folder. `await using` calls it. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the server and waits until it is up.
+ * @throws Error with the log when it ends, or says nothing, before that.
+ */
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'fileloft-')))
+  const log: string[] = []
+  let env = options.env ?? {}
+  let current = await launch(options, env, dataDir, options.port ?? 0, log)
+  const { port } = current
+
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    current.child.kill(signal)
+    return current.exited
+  }
+  const close = async () => {
+    await stop('SIGKILL')
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+  }
+  const origin = `${env['FILELOFT_TLS_CERT'] === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
+  const path = (env['FILELOFT_BASE_PATH'] ?? '/files').replace(/\/+$/, '')
+  return {
+    url: origin + path,
+    origin,
+    port,
+    dataDir,
+    log,
+    get pid() {
+      return current.pid
+    },
+    records: () => log.flatMap(parseRecord),
+    signal: (signal) => void current.child.kill(signal),
+    stop,
+    async restart({ signal, env: changed } = {}) {
+      await stop(signal)
+      env = { ...env, ...changed }
+      current = await launch(options, env, dataDir, port, log)
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+/** The command, from the sources. */
+const cli = resolve(import.meta.dirname, '../../src/node/cli.ts')
+
+interface Running {
+  readonly child: ChildProcess
+  readonly pid: number
+  readonly port: number
+  readonly exited: Promise<Exit>
+}
+
+async function launch(
+  options: ServerOptions,
+  env: Readonly<Record<string, string>>,
+  dataDir: string,
+  port: number,
+  log: string[],
+): Promise<Running> {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), cli, ...(options.args ?? [])], {
+    env: {
+      PATH: process.env['PATH'],
+      FILELOFT_BIND: `127.0.0.1:${port}`,
+      FILELOFT_DATA_DIR: dataDir,
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const exited = exitOf(child)
+  // A test that fails must not hang for a server it never closed, nor leave it behind.
+  const idle = [child, child.stdout, child.stderr] as unknown as Ref[]
+  const killLast = () => child.kill('SIGKILL')
+  process.once('exit', killLast)
+  void exited.then(() => process.off('exit', killLast))
+
+  let timer: ReturnType<typeof setTimeout> | undefined
+  try {
+    const bound = await new Promise<number>((up, down) => {
+      const onLine = (line: string) => {
+        log.push(line)
+        const found = boundPort(line)
+        if (found !== null) up(found)
+      }
+      for (const output of [child.stdout, child.stderr]) createInterface({ input: output }).on('line', onLine)
+      const fail = (what: string) => down(new Error(`The server ${what}. Its log:\n${log.join('\n')}`))
+      void exited.then(({ code, signal }) => fail(`ended (${signal ?? code}) before its start line`))
+      child.once('error', (error) => fail(`could not be started: ${error.message}`))
+      timer = setTimeout(() => fail('did not write its start line in time'), options.startTimeoutMs ?? 20_000)
+    })
+    return { child, pid: child.pid ?? fail(), port: bound, exited }
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** `close`, not `exit`: the log is complete then. */
+async function exitOf(child: ChildProcess): Promise<Exit> {
+  try {
+    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+    return { code, signal }
+  } catch {
+    // It never ran; `error` tells.
+    return { code: null, signal: null }
+  }
+}
+
+/** The port in the start line: the first line that names an address which is really bound. */
+function boundPort(line: string): number | null {
+  const port = Number(/\b127\.0\.0\.1:(\d+)/.exec(line)?.[1] ?? 0)
+  return port > 0 ? port : null
+}
+
+function parseRecord(line: string): Record<string, unknown>[] {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? [value as Record<string, unknown>] : []
+  } catch {
+    return []
+  }
+}
+
+function fail(): never {
+  throw new Error('The server has no process id')
+}
