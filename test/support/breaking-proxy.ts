@@ -95,6 +95,8 @@ export async function startBreakingProxy(targetPort: number, faults: readonly Fa
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
+  // A test that failed must not hang for a proxy that it never closed.
+  server.unref()
   const { port } = server.address() as AddressInfo
 
   const close = async () => {

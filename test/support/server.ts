@@ -3,9 +3,10 @@
  * It is up when its start line is in the log, it is ended by its process id, and it can be started again on the same
  * port and folder, which is what a crash or a deployment looks like to a client.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -72,6 +73,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const { port } = current
 
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    keepWaiting(current.child, true)
     current.child.kill(signal)
     return current.exited
   }
@@ -130,8 +132,7 @@ async function launch(
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exited = exitOf(child)
-  // A test that fails must not hang for a server it never closed, nor leave it behind.
-  const idle = [child, child.stdout, child.stderr] as unknown as Ref[]
+  // A test run that ends early must not leave a server behind.
   const killLast = () => child.kill('SIGKILL')
   process.once('exit', killLast)
   void exited.then(() => process.off('exit', killLast))
@@ -150,12 +151,20 @@ async function launch(
       child.once('error', (error) => fail(`could not be started: ${error.message}`))
       timer = setTimeout(() => fail('did not write its start line in time'), options.startTimeoutMs ?? 20_000)
     })
+    keepWaiting(child, false)
     return { child, pid: child.pid ?? fail(), port: bound, exited }
   } catch (error) {
     child.kill('SIGKILL')
     throw error
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** Whether this process stays for that one: a test that failed must not hang for a server that it never closed. */
+function keepWaiting(child: ChildProcess, wait: boolean): void {
+  for (const handle of [child, child.stdout, child.stderr]) {
+    if (handle instanceof ChildProcess || handle instanceof Socket) handle[wait ? 'ref' : 'unref']()
   }
 }
 
