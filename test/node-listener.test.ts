@@ -56,14 +56,12 @@ test('mounted by Express under a prefix, the URL is the original one', async () 
 })
 
 test('request headers arrive, repeated ones joined', async () => {
-  await using server = await serveListener((request) =>
-    Promise.resolve(
-      Response.json([request.headers.get('upload-offset'), request.headers.get('upload-metadata'), request.method]),
-    ),
+  await using server = await serveListener(({ headers, method }) =>
+    Promise.resolve(Response.json([headers.get('upload-offset'), headers.get('upload-metadata'), method])),
   )
-  const head = 'HEAD /files HTTP/1.1\r\nHost: a\r\nUpload-Offset: 1\r\nUpload-Offset: 2\r\nUpload-Metadata: \xe9\r\n'
-  const answer = await exchange(server.port, `${head.replace('HEAD', 'PUT')}Connection: close\r\n\r\n`)
-  assert.match(answer, /\["1, 2","é","PUT"\]/u.test(answer) ? /./ : /\["1, 2","Ã©","PUT"\]/)
+  const head = 'PUT /files HTTP/1.1\r\nHost: a\r\nUpload-Offset: 1\r\nUpload-Offset: 2\r\nUpload-Metadata: a YQ==\r\n'
+  const answer = await exchange(server.port, `${head}Connection: close\r\n\r\n`)
+  assert.match(answer, /\["1, 2","a YQ==","PUT"\]/)
 })
 
 test('a body arrives whole, with Content-Length and chunked, with its trailers after its end', async () => {
@@ -229,14 +227,15 @@ test('the rest of a refused body is not read for ever', async () => {
 
 test('a client that trickles the rest of a refused body is cut off after two seconds', async () => {
   await using server = await serveListener(() => Promise.resolve(new Response('refused', { status: 413 })))
-  using client = await rawClient(server.port)
+  using client = await rawClient(server.port, { allowHalfOpen: true })
   const started = performance.now()
   client.socket.write('PATCH / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n')
   const trickle = setInterval(() => client.socket.write('x'), 100)
   await client.closed
   clearInterval(trickle)
   assert.match(client.received(), /^HTTP\/1\.1 413 /)
-  assert.ok(performance.now() - started < 4_000)
+  const took = performance.now() - started
+  assert.ok(took > 1_900 && took < 4_000, `${took} ms`)
 })
 
 test('a body that arrived but was not read, or not all of it, leaves the connection usable', async () => {
@@ -251,7 +250,7 @@ test('a body that arrived but was not read, or not all of it, leaves the connect
   for (const path of ['/unread', '/begun', '/unread', '/begun']) {
     const before = client.received().length
     client.socket.write(`PATCH ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n${'x'.repeat(30_000)}`)
-    await client.until(new RegExp(`^[^]{${before}}HTTP/1\\.1 200 [^]*${path}`))
+    await client.until(new RegExp(`^HTTP/1\\.1 200 [^]*${path}`), before)
   }
   assert.doesNotMatch(client.received(), /connection: close/i)
 })
@@ -378,9 +377,14 @@ test('HTTP/2: a body arrives whole, a reset one throws, a refused one is reset w
   const none = session.request({ ':method': 'POST', ':path': '/none' })
   assert.equal(await text(none.end()), `0${origin}/none`)
 
-  const reset = send('/reset')
-  reset.on('error', () => {})
-  reset.write(Buffer.alloc(1000), () => reset.close(constants.NGHTTP2_CANCEL))
+  // By hand: Node's client ends a stream properly before it resets it.
+  using raw = await rawClient(portOf(server))
+  raw.socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+  raw.socket.write(frame(4, 0, 0, Buffer.alloc(0)))
+  const head = { ':method': 'PATCH', ':path': '/reset', ':scheme': 'http', ':authority': 'a' }
+  raw.socket.write(frame(1, 4, 1, Buffer.concat(Object.entries(head).map(literal))))
+  raw.socket.write(frame(0, 0, 1, Buffer.alloc(1000)))
+  raw.socket.write(frame(3, 0, 1, Buffer.from([0, 0, 0, constants.NGHTTP2_CANCEL])))
   assert.ok((await outcome.promise) instanceof Error)
 
   const refused = send('/refused')
@@ -414,7 +418,7 @@ test('a thousand requests on one connection leave no listener behind', async () 
   for (let i = 1; i <= 1000; i += 1) {
     const before = client.received().length
     client.socket.write('PATCH / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc')
-    await client.until(new RegExp(`^[^]{${before}}[^]*\\r\\n0\\r\\n\\r\\n$`))
+    await client.until(/\r\n0\r\n\r\n$/, before)
     const [socket] = sockets
     const now = ['close', 'error', 'end', 'data', 'drain'].map((name) => socket?.listenerCount(name) ?? 0)
     if (i === 10) counts = now
@@ -424,3 +428,23 @@ test('a thousand requests on one connection leave no listener behind', async () 
   process.off('warning', onWarning)
   assert.deepEqual(warnings, [])
 })
+
+/** One HTTP/2 frame. */
+function frame(type: number, flags: number, streamId: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(streamId, 5)
+  return Buffer.concat([head, payload])
+}
+
+/** A header field as HPACK writes it without compression. */
+function literal([name, value]: [string, string]): Buffer {
+  return Buffer.concat([
+    Buffer.from([0, name.length]),
+    Buffer.from(name),
+    Buffer.from([value.length]),
+    Buffer.from(value),
+  ])
+}

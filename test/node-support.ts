@@ -50,14 +50,14 @@ export interface RawClient extends Disposable {
   readonly socket: Socket
   /** Everything received so far, as latin1. */
   received(): string
-  /** Resolves once what was received matches; rejects when the connection ends before. */
-  until(pattern: RegExp): Promise<string>
+  /** Resolves with what was received behind `from` once it matches; rejects when the connection ends before. */
+  until(pattern: RegExp, from?: number): Promise<string>
   /** Resolves when the connection is gone; the error that broke it, or null. */
   readonly closed: Promise<Error | null>
 }
 
-export async function rawClient(port: number): Promise<RawClient> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+export async function rawClient(port: number, options: { allowHalfOpen?: boolean } = {}): Promise<RawClient> {
+  const socket = connect({ ...options, port, host: '127.0.0.1', noDelay: true })
   let text = ''
   let error: Error | null = null
   socket.on('data', (chunk: Buffer) => {
@@ -72,15 +72,19 @@ export async function rawClient(port: number): Promise<RawClient> {
     socket,
     closed,
     received: () => text,
-    until(pattern) {
+    until(pattern, from = 0) {
       return new Promise((resolve, reject) => {
-        const check = () => {
-          if (!pattern.test(text)) return
-          socket.off('data', check)
-          resolve(text)
+        const settle = (done: () => void) => {
+          socket.off('data', check).off('close', fail)
+          done()
         }
-        socket.on('data', check)
-        socket.once('close', () => reject(new Error(`closed (${error?.message}) with ${JSON.stringify(text)}`)))
+        const check = () => {
+          const part = text.slice(from)
+          if (pattern.test(part)) settle(() => resolve(part))
+        }
+        const fail = () =>
+          settle(() => reject(new Error(`closed (${error?.message}) with ${JSON.stringify(text.slice(from))}`)))
+        socket.on('data', check).once('close', fail)
         check()
       })
     },

@@ -10,7 +10,7 @@ const origin = 'http://uploads.test'
 
 const inProcess: Transport = { name: 'in process', capabilities: { trailers: false }, open }
 
-test('the suites: 200 cases or more, each with a title of its own', () => {
+void test('the suites: 200 cases or more, each with a title of its own', () => {
   const titles = suites.flatMap((suite) => suite.cases.map(({ title }) => `${suite.name}: ${title}`))
   assert.ok(titles.length >= 200, `only ${titles.length} cases`)
   const twice = titles.filter((title, i) => titles.indexOf(title) !== i)

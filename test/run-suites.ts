@@ -23,9 +23,9 @@ export interface Connection {
 export function runSuites(transport: Transport): void {
   for (const row of stores) {
     for (const suite of suites) {
-      describe(`${suite.name} (${transport.name}, ${row.name})`, () => {
+      void describe(`${suite.name} (${transport.name}, ${row.name})`, () => {
         for (const { title, run } of suite.cases) {
-          test(title, { timeout: 30_000 }, async () => {
+          void test(title, { timeout: 30_000 }, async () => {
             const { ctx, close } = makeContext(transport, row)
             let failure: unknown = null
             try {

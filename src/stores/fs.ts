@@ -100,11 +100,12 @@ export function fileStore(options: FileStoreOptions): Required<Store<FileUpload>
         )
       }
       const durable = sync === 'always' || (sync === 'complete' && completes)
+      const record = completes ? { ...changed, unverifiedFrom: null } : changed
       const settled = completes && !synced.has(upload) ? settleBytes(changed) : undefined
-      await directory.writeRecord(changed, durable, settled)
-      if (durable) await directory.syncEntries(changed.id)
-      if (completes) removeMarkers(root, changed)
-      return changed
+      await directory.writeRecord(record, durable, settled)
+      if (durable) await directory.syncEntries(record.id)
+      if (completes) removeMarkers(root, record)
+      return record
     },
 
     async sync(upload) {
@@ -165,10 +166,10 @@ export function fileStore(options: FileStoreOptions): Required<Store<FileUpload>
     try {
       const fd = fs.openSync(data, 'r+')
       try {
-        const { size } = fs.fstatSync(fd)
+        const { size, nlink } = fs.fstatSync(fd)
         if (size < upload.offset) throw new StoreError('corrupt', `${data} has ${size} bytes of ${upload.offset}`)
-        // Bytes that never counted. A partial's may be those of a final that shares its file.
-        if (size > upload.offset && upload.concat?.type !== 'partial') fs.ftruncateSync(fd, upload.offset)
+        // Bytes that never counted; in a partial's file that a final shares (another link) they are the final's.
+        if (size > upload.offset && nlink === 1) fs.ftruncateSync(fd, upload.offset)
         if (sync !== 'never') await dataSync(fd)
       } finally {
         fs.closeSync(fd)

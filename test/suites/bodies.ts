@@ -76,9 +76,17 @@ export function controlled(...first: readonly Uint8Array[]): Controlled {
   }
 }
 
-/** `chunk` over and over, until nobody takes it any more. */
+/** `chunk` over and over, until nobody takes it any more; a network would let timers run in between, so this does. */
 export function endless(chunk: Uint8Array): ReadableStream<Uint8Array> {
-  return new ReadableStream({ pull: (controller) => controller.enqueue(chunk) }, { highWaterMark: 0 })
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 0))
+        controller.enqueue(chunk)
+      },
+    },
+    { highWaterMark: 0 },
+  )
 }
 
 /** An `Upload-Checksum` value. */

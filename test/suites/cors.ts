@@ -96,31 +96,27 @@ export const suite: Suite = {
         includes(created, 'Access-Control-Expose-Headers', ['X-Cost', ...exposed])
       },
     },
-    ...accepted.map(
-      ([what, allowOrigin, origin]): Case => ({
-        title: `Origin that is ${what}: named itself, Vary: Origin`,
-        async run(ctx) {
-          const server = await serveCors(ctx, { allowOrigin })
-          const wanted = { 'Access-Control-Allow-Origin': origin, Vary: /\bOrigin\b/i }
-          await expect(await post(server, { 'Upload-Length': '5', Origin: origin }), 201, wanted)
-          await expect(await preflight(server, origin), 204, { ...wanted, 'Access-Control-Allow-Methods': /PATCH/ })
-        },
-      }),
-    ),
-    ...refused.map(
-      ([what, allowOrigin, origin]): Case => ({
-        title: `Origin that is ${what}: no CORS header but Vary: Origin, answered all the same`,
-        async run(ctx) {
-          const server = await serveCors(ctx, { allowOrigin })
-          const created = await post(server, { 'Upload-Length': '5', Origin: origin })
-          await expect(created, 201, { Vary: /\bOrigin\b/i })
-          expectNoCors(created)
-          const asked = await preflight(server, origin)
-          await expect(asked, 204, { Vary: /\bOrigin\b/i })
-          expectNoCors(asked)
-        },
-      }),
-    ),
+    ...accepted.map(([what, allowOrigin, origin]): Case => ({
+      title: `Origin that is ${what}: named itself, Vary: Origin`,
+      async run(ctx) {
+        const server = await serveCors(ctx, { allowOrigin })
+        const wanted = { 'Access-Control-Allow-Origin': origin, Vary: /\bOrigin\b/i }
+        await expect(await post(server, { 'Upload-Length': '5', Origin: origin }), 201, wanted)
+        await expect(await preflight(server, origin), 204, { ...wanted, 'Access-Control-Allow-Methods': /PATCH/ })
+      },
+    })),
+    ...refused.map(([what, allowOrigin, origin]): Case => ({
+      title: `Origin that is ${what}: no CORS header but Vary: Origin, answered all the same`,
+      async run(ctx) {
+        const server = await serveCors(ctx, { allowOrigin })
+        const created = await post(server, { 'Upload-Length': '5', Origin: origin })
+        await expect(created, 201, { Vary: /\bOrigin\b/i })
+        expectNoCors(created)
+        const asked = await preflight(server, origin)
+        await expect(asked, 204, { Vary: /\bOrigin\b/i })
+        expectNoCors(asked)
+      },
+    })),
     {
       title: 'requests without Origin, origins named: Vary: Origin, so that caches keep them apart',
       async run(ctx) {
@@ -164,19 +160,17 @@ export const suite: Suite = {
         }
       },
     },
-    ...['*', ['https://x.test', '*'], undefined].map(
-      (allowOrigin): Case => ({
-        title: `credentials with allowOrigin ${JSON.stringify(allowOrigin) ?? 'left out'}: TypeError when made`,
-        async run(ctx) {
-          const cors: CorsOptions = { allowCredentials: true, ...(allowOrigin === undefined ? {} : { allowOrigin }) }
-          const error = await ctx.serve({ cors }).then(
-            () => null,
-            (reason: unknown) => reason,
-          )
-          ok(error instanceof TypeError, `no TypeError but ${String(error)}`)
-        },
-      }),
-    ),
+    ...['*', ['https://x.test', '*'], undefined].map((allowOrigin): Case => ({
+      title: `credentials with allowOrigin ${JSON.stringify(allowOrigin) ?? 'left out'}: TypeError when made`,
+      async run(ctx) {
+        const cors: CorsOptions = { allowCredentials: true, ...(allowOrigin === undefined ? {} : { allowOrigin }) }
+        const error = await ctx.serve({ cors }).then(
+          () => null,
+          (reason: unknown) => reason,
+        )
+        ok(error instanceof TypeError, `no TypeError but ${String(error)}`)
+      },
+    })),
     {
       title: 'errors of every kind: CORS headers as well',
       async run(ctx) {
@@ -252,7 +246,10 @@ export const suite: Suite = {
   ],
 }
 
-async function serveCors(ctx: Context, cors: { [K in keyof CorsOptions]?: CorsOptions[K] | undefined }): Promise<Server> {
+async function serveCors(
+  ctx: Context,
+  cors: { [K in keyof CorsOptions]?: CorsOptions[K] | undefined },
+): Promise<Server> {
   return await ctx.serve({ cors: cors as NonNullable<TusHandlerOptions['cors']> })
 }
 

@@ -183,20 +183,18 @@ export const suite: Suite = {
         ['nonsense', 'application/octet-stream', /^attachment/],
         ['', 'application/octet-stream', /^attachment/],
       ] as const
-    ).map(
-      ([filetype, type, disposition]): Case => ({
-        title: `GET with filetype ${JSON.stringify(filetype)}: nothing that a browser could run`,
-        async run(ctx) {
-          const server = await ctx.serve({ downloads: true })
-          const url = await create(server, 0, { 'Upload-Metadata': `filetype ${base64(filetype)}` })
-          await expect(await server.fetch(url), 200, {
-            'Content-Type': type,
-            'Content-Disposition': disposition,
-            'X-Evil': null,
-          })
-        },
-      }),
-    ),
+    ).map(([filetype, type, disposition]): Case => ({
+      title: `GET with filetype ${JSON.stringify(filetype)}: nothing that a browser could run`,
+      async run(ctx) {
+        const server = await ctx.serve({ downloads: true })
+        const url = await create(server, 0, { 'Upload-Metadata': `filetype ${base64(filetype)}` })
+        await expect(await server.fetch(url), 200, {
+          'Content-Type': type,
+          'Content-Disposition': disposition,
+          'X-Evil': null,
+        })
+      },
+    })),
   ],
 }
 

@@ -68,20 +68,18 @@ export const suite: Suite = {
         await expect(await post(server, send, bytesOf(3)), 201, { 'Upload-Expires': imfFixdate })
       },
     },
-    ...[undefined, { expiration: false }].map(
-      (extensions): Case => ({
-        title: `POST, PATCH and HEAD, expiration ${extensions ? 'switched off' : 'not asked for'}: no Upload-Expires`,
-        async run(ctx) {
-          const server = await ctx.serve(extensions ? { expiration: hour, extensions } : {})
-          const response = await post(server, { 'Upload-Length': '10' })
-          await expect(response, 201, { 'Upload-Expires': null })
-          const url = await locationOf(server, response)
-          await expect(await patch(server, url, 0, bytesOf(5)), 204, { 'Upload-Expires': null })
-          await expectOffset(server, url, 5, { 'Upload-Expires': null })
-          equal((await recordOf(server, url)).expiresAt, null, 'expiresAt in the record')
-        },
-      }),
-    ),
+    ...[undefined, { expiration: false }].map((extensions): Case => ({
+      title: `POST, PATCH and HEAD, expiration ${extensions ? 'switched off' : 'not asked for'}: no Upload-Expires`,
+      async run(ctx) {
+        const server = await ctx.serve(extensions ? { expiration: hour, extensions } : {})
+        const response = await post(server, { 'Upload-Length': '10' })
+        await expect(response, 201, { 'Upload-Expires': null })
+        const url = await locationOf(server, response)
+        await expect(await patch(server, url, 0, bytesOf(5)), 204, { 'Upload-Expires': null })
+        await expectOffset(server, url, 5, { 'Upload-Expires': null })
+        equal((await recordOf(server, url)).expiresAt, null, 'expiresAt in the record')
+      },
+    })),
     {
       title: 'PATCH that stores something, sliding: the time starts anew',
       async run(ctx) {
@@ -107,23 +105,21 @@ export const suite: Suite = {
         equal(await expiresAt(server, url), first, 'expiresAt after PATCH')
       },
     },
-    ...(['HEAD', 'PATCH', 'DELETE'] as const).map(
-      (method): Case => ({
-        // "the Server SHOULD respond with the 404 Not Found or 410 Gone status. The latter one SHOULD be used if the
-        // Server is keeping track of expired uploads."
-        title: `${method} on an expired upload: 410 without Upload-Offset; 404 once it is swept`,
-        async run(ctx) {
-          const server = await ctx.serve({ expiration: { afterMs: 20 } })
-          const url = await create(server, 10)
-          const request = async (): Promise<Response> =>
-            method === 'PATCH' ? await patch(server, url, 0, bytesOf(5)) : await tus(server, method, url)
-          await expired(server, url)
-          await expect(await request(), 410, { 'Upload-Offset': null, 'Upload-Expires': null })
-          equal((await server.handler.sweep()).removed, 1, 'uploads removed by the sweep')
-          await expect(await request(), 404)
-        },
-      }),
-    ),
+    ...(['HEAD', 'PATCH', 'DELETE'] as const).map((method): Case => ({
+      // "the Server SHOULD respond with the 404 Not Found or 410 Gone status. The latter one SHOULD be used if the
+      // Server is keeping track of expired uploads."
+      title: `${method} on an expired upload: 410 without Upload-Offset; 404 once it is swept`,
+      async run(ctx) {
+        const server = await ctx.serve({ expiration: { afterMs: 20 } })
+        const url = await create(server, 10)
+        const request = async (): Promise<Response> =>
+          method === 'PATCH' ? await patch(server, url, 0, bytesOf(5)) : await tus(server, method, url)
+        await expired(server, url)
+        await expect(await request(), 410, { 'Upload-Offset': null, 'Upload-Expires': null })
+        equal((await server.handler.sweep()).removed, 1, 'uploads removed by the sweep')
+        await expect(await request(), 404)
+      },
+    })),
     {
       title: 'PATCH on an expired upload: nothing stored, onFinish not called',
       async run(ctx) {

@@ -8,13 +8,9 @@ export function withMethods(store: Store, methods: Partial<Store>): Store {
 
 /** The store as if it had been written without an optional method. */
 export function without(store: Store, ...names: readonly ('read' | 'concatenate' | 'finalsOf')[]): Store {
-  const { read, concatenate, finalsOf, ...rest } = store
-  return {
-    ...rest,
-    ...(read && !names.includes('read') ? { read } : {}),
-    ...(concatenate && !names.includes('concatenate') ? { concatenate } : {}),
-    ...(finalsOf && !names.includes('finalsOf') ? { finalsOf } : {}),
-  }
+  const copy = { ...store }
+  for (const name of names) delete copy[name]
+  return copy
 }
 
 /** The store, and the names of its methods as they are called. */
@@ -34,7 +30,7 @@ export function spied(store: Store): { store: Store; calls: string[] } {
 }
 
 /** Something that a case opens when it likes. */
-export function gate(): { opened: Promise<void>; open(): void } {
+export function gate(): { opened: Promise<void>; open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { opened: promise, open: resolve }
 }

@@ -1,22 +1,35 @@
 /** All suites, in the order in which they run. */
+import { suite as callbacks } from './callbacks.ts'
 import { suite as checksum } from './checksum.ts'
 import { suite as concatRefusals } from './concat-refusals.ts'
 import { suite as concatenation } from './concatenation.ts'
 import { suite as concatenationUnfinished } from './concatenation-unfinished.ts'
 import { suite as core } from './core.ts'
+import { suite as cors } from './cors.ts'
 import { suite as creation } from './creation.ts'
 import { suite as creationWithUpload } from './creation-with-upload.ts'
 import { suite as deferLength } from './defer-length.ts'
+import { suite as downloads } from './downloads.ts'
+import { suite as errors } from './errors.ts'
+import { suite as expiration } from './expiration.ts'
 import { suite as head } from './head.ts'
+import { suite as ids } from './ids.ts'
+import { suite as interruption } from './interruption.ts'
+import { suite as invariants } from './invariants.ts'
+import { suite as location } from './location.ts'
+import { suite as locking } from './locking.ts'
 import { suite as metadata } from './metadata.ts'
+import { suite as methodOverride } from './method-override.ts'
 import { suite as options } from './options.ts'
 import { suite as patch } from './patch.ts'
+import { suite as ranges } from './ranges.ts'
 import type { Suite } from './support.ts'
 import { suite as termination } from './termination.ts'
 
 export const suites: readonly Suite[] = [
   core,
   options,
+  methodOverride,
   head,
   patch,
   creation,
@@ -28,4 +41,15 @@ export const suites: readonly Suite[] = [
   concatenation,
   concatRefusals,
   concatenationUnfinished,
+  expiration,
+  downloads,
+  ranges,
+  cors,
+  location,
+  ids,
+  callbacks,
+  interruption,
+  locking,
+  errors,
+  invariants,
 ]

@@ -78,16 +78,14 @@ export const suite: Suite = {
         ok(/^\/files\/[0-9a-f]+$/.test(location), `Location: ${location}`)
       },
     },
-    ...['https://up.example.com/u', 'https://up.example.com/u/'].map(
-      (baseUrl): Case => ({
-        title: `POST, baseUrl ${baseUrl}: below it, whatever a proxy says`,
-        async run(ctx) {
-          const headers = { 'X-Forwarded-Host': 'evil.test', 'X-Forwarded-Proto': 'http' }
-          const { location } = await located(ctx, { baseUrl, trustForwarded: true }, headers)
-          ok(/^https:\/\/up\.example\.com\/u\/[0-9a-f]+$/.test(location), `Location: ${location}`)
-        },
-      }),
-    ),
+    ...['https://up.example.com/u', 'https://up.example.com/u/'].map((baseUrl): Case => ({
+      title: `POST, baseUrl ${baseUrl}: below it, whatever a proxy says`,
+      async run(ctx) {
+        const headers = { 'X-Forwarded-Host': 'evil.test', 'X-Forwarded-Proto': 'http' }
+        const { location } = await located(ctx, { baseUrl, trustForwarded: true }, headers)
+        ok(/^https:\/\/up\.example\.com\/u\/[0-9a-f]+$/.test(location), `Location: ${location}`)
+      },
+    })),
     {
       title: 'POST with forwarded headers, not trusted: as if they were not there',
       async run(ctx) {
@@ -97,33 +95,29 @@ export const suite: Suite = {
         }
       },
     },
-    ...trusted.map(
-      ([headers, wanted]): Case => ({
-        title: `POST with ${JSON.stringify(headers)}, trusted: ${wanted.replace('$', 'HOST')}`,
-        async run(ctx) {
-          const { server, location } = await located(ctx, { trustForwarded: true }, headers)
-          const start = wanted.replace('$', new URL(server.url).host)
-          ok(location.startsWith(start), `Location: ${location}, wanted ${start}...`)
-          ok(/^[0-9a-f]+$/.test(location.slice(start.length)), `Location: ${location}`)
-        },
-      }),
-    ),
-    ...hostile.map(
-      (headers): Case => ({
-        title: `POST with ${JSON.stringify(headers)}, trusted: Location stays one harmless URL`,
-        async run(ctx) {
-          const { server, location } = await located(ctx, { trustForwarded: true }, headers)
-          ok(/^https?:\/\/[^/?#@\s"<>\\]+\/[!-~]+$/.test(location), `Location: ${location}`)
-          const url = new URL(location)
-          equal(url.href, location, 'Location as a URL parser writes it')
-          ok(!url.hostname.includes('evil.test') || url.pathname.startsWith('/files/'), `Location: ${location}`)
-          equal(url.search + url.hash + url.username, '', 'query, fragment and user')
-          ok(url.pathname.includes('/files/'), `Location: ${location} is not below the mount`)
-          // And it still names the upload.
-          await expectOffset(server, server.origin + url.pathname.slice(url.pathname.indexOf('/files/')), 0)
-        },
-      }),
-    ),
+    ...trusted.map(([headers, wanted]): Case => ({
+      title: `POST with ${JSON.stringify(headers)}, trusted: ${wanted.replace('$', 'HOST')}`,
+      async run(ctx) {
+        const { server, location } = await located(ctx, { trustForwarded: true }, headers)
+        const start = wanted.replace('$', new URL(server.url).host)
+        ok(location.startsWith(start), `Location: ${location}, wanted ${start}...`)
+        ok(/^[0-9a-f]+$/.test(location.slice(start.length)), `Location: ${location}`)
+      },
+    })),
+    ...hostile.map((headers): Case => ({
+      title: `POST with ${JSON.stringify(headers)}, trusted: Location stays one harmless URL`,
+      async run(ctx) {
+        const { server, location } = await located(ctx, { trustForwarded: true }, headers)
+        ok(/^https?:\/\/[^/?#@\s"<>\\]+\/[!-~]+$/.test(location), `Location: ${location}`)
+        const url = new URL(location)
+        equal(url.href, location, 'Location as a URL parser writes it')
+        ok(!url.hostname.includes('evil.test') || url.pathname.startsWith('/files/'), `Location: ${location}`)
+        equal(url.search + url.hash + url.username, '', 'query, fragment and user')
+        ok(url.pathname.includes('/files/'), `Location: ${location} is not below the mount`)
+        // And it still names the upload.
+        await expectOffset(server, server.origin + url.pathname.slice(url.pathname.indexOf('/files/')), 0)
+      },
+    })),
     {
       title: 'POST behind a prefix, trusted: partial URLs as they were told can be concatenated',
       async run(ctx) {
@@ -153,7 +147,7 @@ export const suite: Suite = {
       async run(ctx) {
         const ids = ['a/b c/ü', "x!'()+,;=@~&$", '100-percent', 'ａ']
         const server = await ctx.serve({ generateId: () => ids.shift() ?? 'last' })
-        for (const id of [...ids]) {
+        for (const id of ids.slice()) {
           const response = await post(server, { 'Upload-Length': '3' })
           const location = (await expect(response, 201)).headers.get('Location') ?? fail('no Location')
           ok(/^[!-~]+$/.test(location), `Location: ${location}`)

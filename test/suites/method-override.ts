@@ -9,19 +9,17 @@ export const suite: Suite = {
   cases: [
     // Headers, X-HTTP-Method-Override: "MUST be interpreted as the request's method by the Server, if the header is
     // presented. The actual method of the request MUST be ignored."
-    ...['PATCH', 'patch', ' Patch '].map(
-      (method): Case => ({
-        title: `POST on an upload with override "${method}": as PATCH`,
-        async run(ctx) {
-          const server = await ctx.serve()
-          const url = await create(server, 5)
-          const headers = { [name]: method, 'Upload-Offset': '0', 'Content-Type': octets }
-          const response = await tus(server, 'POST', url, headers, { body: text('hello') })
-          await expect(response, 204, { 'Upload-Offset': '5' })
-          await expectBytes(server, url, text('hello'))
-        },
-      }),
-    ),
+    ...['PATCH', 'patch', ' Patch '].map((method): Case => ({
+      title: `POST on an upload with override "${method}": as PATCH`,
+      async run(ctx) {
+        const server = await ctx.serve()
+        const url = await create(server, 5)
+        const headers = { [name]: method, 'Upload-Offset': '0', 'Content-Type': octets }
+        const response = await tus(server, 'POST', url, headers, { body: text('hello') })
+        await expect(response, 204, { 'Upload-Offset': '5' })
+        await expectBytes(server, url, text('hello'))
+      },
+    })),
     {
       title: 'POST on an upload with override DELETE: as DELETE',
       async run(ctx) {
@@ -65,19 +63,17 @@ export const suite: Suite = {
         await expect(await tus(server, 'POST', server.url, { [name]: 'POST', 'Upload-Length': '5' }), 201)
       },
     },
-    ...['PUT', 'FOO', '', 'PATCH,DELETE', '__proto__', 'constructor'].map(
-      (method): Case => ({
-        title: `POST with override "${method}": 405 on collection and upload, nothing changed`,
-        async run(ctx) {
-          const server = await ctx.serve()
-          const url = await create(server, 5)
-          const headers = { [name]: method, 'Upload-Length': '5', 'Upload-Offset': '0' }
-          await expect(await tus(server, 'POST', server.url, headers), 405, { Allow: 'OPTIONS, POST' })
-          await expect(await tus(server, 'POST', url, headers), 405)
-          await expectOffset(server, url, 0)
-        },
-      }),
-    ),
+    ...['PUT', 'FOO', '', 'PATCH,DELETE', '__proto__', 'constructor'].map((method): Case => ({
+      title: `POST with override "${method}": 405 on collection and upload, nothing changed`,
+      async run(ctx) {
+        const server = await ctx.serve()
+        const url = await create(server, 5)
+        const headers = { [name]: method, 'Upload-Length': '5', 'Upload-Offset': '0' }
+        await expect(await tus(server, 'POST', server.url, headers), 405, { Allow: 'OPTIONS, POST' })
+        await expect(await tus(server, 'POST', url, headers), 405)
+        await expectOffset(server, url, 0)
+      },
+    })),
     {
       title: 'POST on the collection with override PATCH: 405, nothing created',
       async run(ctx) {

@@ -17,49 +17,53 @@ const satisfiable = [
 ] as const
 
 /** RFC 9110, 14.2: "A server MAY ignore the Range header field", and an invalid one it must not answer 206. */
-const ignored = ['bytes=5-2', 'bytes=a-b', 'bytes=', 'bytes=-', 'bytes', 'items=0-1', '0-4', 'bytes=0--4', 'bytes=1.5-3']
+const ignored = [
+  'bytes=5-2',
+  'bytes=a-b',
+  'bytes=',
+  'bytes=-',
+  'bytes',
+  'items=0-1',
+  '0-4',
+  'bytes=0--4',
+  'bytes=1.5-3',
+]
 
 const unsatisfiable = ['bytes=1000-', 'bytes=1000-1001', 'bytes=-0', 'bytes=99999999999999999999-']
 
 export const suite: Suite = {
   name: 'downloads: ranges and conditions',
   cases: [
-    ...satisfiable.map(
-      ([range, start, end]): Case => ({
-        title: `GET with Range ${range}: 206 with these bytes`,
-        async run(ctx) {
-          const { server, url } = await stored(await ctx.serve({ downloads: true }))
-          const response = await expect(await server.fetch(url, { headers: { Range: range } }), 206, {
-            'Content-Range': `bytes ${start}-${end - 1}/1000`,
-            'Content-Length': String(end - start),
-            'Accept-Ranges': 'bytes',
-            ETag: /^"/,
-          })
-          equalBytes(new Uint8Array(await response.arrayBuffer()), bytes.subarray(start, end), 'body')
-        },
-      }),
-    ),
-    ...ignored.map(
-      (range): Case => ({
-        title: `GET with Range ${range}: ignored, 200 with everything`,
-        async run(ctx) {
-          const { server, url } = await stored(await ctx.serve({ downloads: true }))
-          const response = await server.fetch(url, { headers: { Range: range } })
-          await expect(response, 200, { 'Content-Length': '1000', 'Content-Range': null })
-          equalBytes(new Uint8Array(await response.arrayBuffer()), bytes, 'body')
-        },
-      }),
-    ),
-    ...unsatisfiable.map(
-      (range): Case => ({
-        // RFC 9110, 15.5.17: "SHOULD generate a Content-Range header field specifying the current length".
-        title: `GET with Range ${range}: 416 that tells the length`,
-        async run(ctx) {
-          const { server, url } = await stored(await ctx.serve({ downloads: true }))
-          await expect(await server.fetch(url, { headers: { Range: range } }), 416, { 'Content-Range': 'bytes */1000' })
-        },
-      }),
-    ),
+    ...satisfiable.map(([range, start, end]): Case => ({
+      title: `GET with Range ${range}: 206 with these bytes`,
+      async run(ctx) {
+        const { server, url } = await stored(await ctx.serve({ downloads: true }))
+        const response = await expect(await server.fetch(url, { headers: { Range: range } }), 206, {
+          'Content-Range': `bytes ${start}-${end - 1}/1000`,
+          'Content-Length': String(end - start),
+          'Accept-Ranges': 'bytes',
+          ETag: /^"/,
+        })
+        equalBytes(new Uint8Array(await response.arrayBuffer()), bytes.subarray(start, end), 'body')
+      },
+    })),
+    ...ignored.map((range): Case => ({
+      title: `GET with Range ${range}: ignored, 200 with everything`,
+      async run(ctx) {
+        const { server, url } = await stored(await ctx.serve({ downloads: true }))
+        const response = await server.fetch(url, { headers: { Range: range } })
+        await expect(response, 200, { 'Content-Length': '1000', 'Content-Range': null })
+        equalBytes(new Uint8Array(await response.arrayBuffer()), bytes, 'body')
+      },
+    })),
+    ...unsatisfiable.map((range): Case => ({
+      // RFC 9110, 15.5.17: "SHOULD generate a Content-Range header field specifying the current length".
+      title: `GET with Range ${range}: 416 that tells the length`,
+      async run(ctx) {
+        const { server, url } = await stored(await ctx.serve({ downloads: true }))
+        await expect(await server.fetch(url, { headers: { Range: range } }), 416, { 'Content-Range': 'bytes */1000' })
+      },
+    })),
     {
       title: 'GET with two ranges: both in parts, or everything',
       async run(ctx) {
@@ -118,20 +122,18 @@ export const suite: Suite = {
         ['If-Unmodified-Since', () => 'Thu, 01 Jan 1970 00:00:00 GMT', 412],
         ['If-Unmodified-Since', () => 'yesterday', 200],
       ] as readonly [string, (etag: string, date: string) => string, number][]
-    ).map(
-      ([name, value, status]): Case => ({
-        // RFC 9110, 13.1 and 13.2.2.
-        title: `GET with ${name}: ${value('ETAG', 'DATE')}: ${status}`,
-        async run(ctx) {
-          const { server, url, etag, date } = await stored(await ctx.serve({ downloads: true }))
-          const response = await server.fetch(url, { headers: { [name]: value(etag, date) } })
-          await expect(response, status, status === 412 ? {} : { ETag: etag })
-          const body = new Uint8Array(await response.arrayBuffer())
-          if (status === 200) equalBytes(body, bytes, 'body')
-          if (status === 304) equal(body.length, 0, 'length of the body')
-        },
-      }),
-    ),
+    ).map(([name, value, status]): Case => ({
+      // RFC 9110, 13.1 and 13.2.2.
+      title: `GET with ${name}: ${value('ETAG', 'DATE')}: ${status}`,
+      async run(ctx) {
+        const { server, url, etag, date } = await stored(await ctx.serve({ downloads: true }))
+        const response = await server.fetch(url, { headers: { [name]: value(etag, date) } })
+        await expect(response, status, status === 412 ? {} : { ETag: etag })
+        const body = new Uint8Array(await response.arrayBuffer())
+        if (status === 200) equalBytes(body, bytes, 'body')
+        if (status === 304) equal(body.length, 0, 'length of the body')
+      },
+    })),
     {
       title: 'GET with If-None-Match that differs and If-Modified-Since that does not: 200, the first one counts',
       async run(ctx) {
@@ -148,17 +150,15 @@ export const suite: Suite = {
         ['a weak ETag', (etag) => `W/${etag}`, 200],
         ['another date', () => 'Thu, 01 Jan 1970 00:00:00 GMT', 200],
       ] as readonly [string, (etag: string, date: string) => string, number][]
-    ).map(
-      ([what, value, status]): Case => ({
-        title: `GET with Range and ${what} in If-Range: ${status}`,
-        async run(ctx) {
-          const { server, url, etag, date } = await stored(await ctx.serve({ downloads: true }))
-          const headers = { Range: 'bytes=0-4', 'If-Range': value(etag, date) }
-          const response = await expect(await server.fetch(url, { headers }), status)
-          equal((await response.arrayBuffer()).byteLength, status === 206 ? 5 : 1000, 'length of the body')
-        },
-      }),
-    ),
+    ).map(([what, value, status]): Case => ({
+      title: `GET with Range and ${what} in If-Range: ${status}`,
+      async run(ctx) {
+        const { server, url, etag, date } = await stored(await ctx.serve({ downloads: true }))
+        const headers = { Range: 'bytes=0-4', 'If-Range': value(etag, date) }
+        const response = await expect(await server.fetch(url, { headers }), status)
+        equal((await response.arrayBuffer()).byteLength, status === 206 ? 5 : 1000, 'length of the body')
+      },
+    })),
   ],
 }
 

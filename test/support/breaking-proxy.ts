@@ -39,6 +39,8 @@ export interface BreakingProxy extends AsyncDisposable {
   plan(...faults: Fault[]): void
   /** Resolves when so many faults have happened, at once if they have already. */
   reached(count: number): Promise<void>
+  /** Resolves when so many bytes have been passed on from the server to clients, over all connections. */
+  answered(bytes: number): Promise<void>
   /** Does this to every connection that is open now, without being counted as a fault. */
   breakAll(kind: FaultKind): void
   /** Closes everything. `await using` calls it. */
@@ -52,6 +54,7 @@ export async function startBreakingProxy(targetPort: number, faults: readonly Fa
   const links = new Set<Link>()
   const events = new EventEmitter()
   let sent = 0
+  let received = 0
   let connections = 0
 
   const plan = (...more: readonly Fault[]) => {
@@ -76,6 +79,10 @@ export async function startBreakingProxy(targetPort: number, faults: readonly Fa
     const link: Link = { client, upstream, blocked: false, orphaned: false }
     links.add(link)
     join(link, () => links.delete(link))
+    upstream.on('data', (chunk: Buffer) => {
+      received += chunk.length
+      events.emit('answer')
+    })
     // Not before: what is sent towards a server that is down has not been passed on.
     upstream.once('connect', () => {
       client.on('data', (chunk: Buffer) => {
@@ -121,6 +128,10 @@ export async function startBreakingProxy(targetPort: number, faults: readonly Fa
     plan,
     async reached(count) {
       while (happened.length < count) await once(events, 'fault')
+    },
+    async answered(bytes) {
+      const enough = () => received >= bytes
+      while (!enough()) await once(events, 'answer')
     },
     breakAll(kind) {
       for (const link of links) breakLink(link, kind)

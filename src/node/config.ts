@@ -1,0 +1,206 @@
+import { parseArgs } from 'node:util'
+import * as v from 'valibot'
+import { type Filter, parseFilter } from './filter.ts'
+import { nearest } from './nearest.ts'
+import { flagOf, type Variable, variables } from './variables.ts'
+
+type Settings = { readonly [K in keyof typeof variables]: ValueOf<(typeof variables)[K]> }
+type ValueOf<V> = V extends Variable<infer T> ? T : never
+
+/** The configuration of the server, checked as a whole. */
+export interface Config extends Omit<Settings, 'log'> {
+  readonly log: Filter
+  /** What is odd but no mistake, to be said in the log. */
+  readonly warnings: readonly string[]
+}
+
+/** What the command line asks for. */
+export interface CommandLine {
+  readonly command: 'serve' | 'check' | 'sweep' | 'help' | 'version'
+  readonly config: Config
+}
+
+/** Everything that is wrong with a configuration. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  /** One sentence for each problem. */
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+interface Source {
+  readonly text: string
+  /** How it was given, for messages. */
+  readonly label: string
+}
+
+const commands = ['serve', 'check', 'sweep'] as const
+const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
+const names = entries.map(([, { name }]) => name)
+
+/**
+ * Reads the command line and the environment; a flag wins over its variable.
+ * @throws ConfigError with all problems at once.
+ */
+export function readCommandLine(args: readonly string[], environment: Environment = process.env): CommandLine {
+  const { command, flags, problems } = readArguments(args)
+  if (command === 'help' || command === 'version') return { command, config: readConfig({}, new Map(), []) }
+  return { command, config: readConfig(environment, flags, problems) }
+}
+
+/**
+ * Node has four threads for files; an upload that is synced holds one while the disk works. To be called before
+ * anything uses them.
+ */
+export function widenThreadPool(threads: number): void {
+  process.env['UV_THREADPOOL_SIZE'] ??= String(threads)
+}
+
+function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>, before: readonly string[]): Config {
+  const problems = [...before, ...unknownVariables(environment)]
+  const sources = new Map<string, Source>()
+  const settings: Record<string, unknown> = {}
+  for (const [key, variable] of entries) {
+    const { name, schema } = variable
+    const text = environment[name]
+    const source = flags.get(name) ?? (text === undefined || text === '' ? null : { text, label: name })
+    if (source !== null && source.text !== variable.default) sources.set(key, source)
+    const input = source?.text ?? variable.default
+    if (input === undefined) continue
+    const result = v.safeParse(schema, input)
+    if (result.success) settings[key] = result.output
+    else problems.push(problemOf(variable, source?.label ?? name, input, result.issues[0].message))
+  }
+  const warnings: string[] = []
+  if (problems.length === before.length || Object.keys(settings).length > 0) {
+    problems.push(...contradictions(settings as Partial<Settings>, new Set(sources.keys())))
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  const log = (settings['log'] as Filter | undefined) ?? rustLog(environment, warnings)
+  const config = settings as unknown as Settings
+  if (config.baseUrl !== undefined && config.behindProxy) {
+    warnings.push('FILELOFT_BASE_URL decides Location; the headers FILELOFT_BEHIND_PROXY trusts have no say in it')
+  }
+  return { ...config, log, warnings }
+}
+
+function problemOf({ isSecret }: Variable<unknown>, label: string, text: string, allowed: string): string {
+  return `${label} is ${isSecret ? 'set to something' : JSON.stringify(redact(text))}; it must be ${allowed}`
+}
+
+/** A password in a URL. */
+function redact(text: string): string {
+  return text.replace(/\/\/[^/@]*@/, '//***@')
+}
+
+function unknownVariables(environment: Environment): string[] {
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('FILELOFT_') && !names.includes(name))
+    .sort()
+    .map((name) => `${name} is no variable of fileloft${suggestion(nearest(name, names))}`)
+}
+
+function suggestion(near: string | null): string {
+  return near === null ? '' : `; ${near} may be meant`
+}
+
+function rustLog(environment: Environment, warnings: string[]): Filter {
+  const text = environment['RUST_LOG'] ?? ''
+  try {
+    return parseFilter(text)
+  } catch (error) {
+    // Others may have set it for themselves.
+    warnings.push(`RUST_LOG is not understood and not used: ${error instanceof Error ? error.message : String(error)}`)
+    return []
+  }
+}
+
+/** Settings that make no sense together: nothing that was set is silently without effect. */
+function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>): string[] {
+  const nameOf = (key: keyof Settings) => variables[key].name
+  const problems: string[] = []
+  const together = (a: keyof Settings, b: keyof Settings) => {
+    if (given.has(a) && given.has(b)) problems.push(`${nameOf(a)} and ${nameOf(b)} cannot both be set`)
+  }
+  const needs = (a: keyof Settings, b: keyof Settings, on: boolean) => {
+    if (given.has(a) && !on) problems.push(`${nameOf(a)} needs ${nameOf(b)}`)
+  }
+  for (const key of ['bind', 'tlsCert', 'tlsKey'] as const) together('unixSocket', key)
+  needs('unixSocketMode', 'unixSocket', given.has('unixSocket'))
+  needs('tlsCert', 'tlsKey', given.has('tlsKey'))
+  needs('tlsKey', 'tlsCert', given.has('tlsCert'))
+  needs('tlsMode', 'tlsCert', given.has('tlsCert'))
+  if (settings.enableH2c === true) together('enableH2c', 'tlsCert')
+  for (const key of keysOf('cors')) {
+    if (settings.disableCors === true && given.has(key)) together('disableCors', key)
+  }
+  if (settings.corsAllowCredentials === true && settings.corsAllowOrigin?.includes('*') === true) {
+    problems.push(`${nameOf('corsAllowCredentials')} needs ${nameOf('corsAllowOrigin')} to name origins instead of *`)
+  }
+  if (settings.enableExpiration === true) needs('enableExpiration', 'expirationTtl', given.has('expirationTtl'))
+  needs('expirationTtl', 'enableExpiration', settings.enableExpiration !== false)
+  const sweeps = settings.enableExpiration !== false || settings.enableConcatenation !== false
+  needs('sweepInterval', 'enableExpiration', sweeps)
+  if (settings.enableCleanupConcatPartials === true) {
+    needs('enableCleanupConcatPartials', 'enableConcatenation', settings.enableConcatenation !== false)
+  }
+  for (const key of ['disableCreationWithUpload', 'disableDeferLength', 'enableConcatenation'] as const) {
+    if (settings.disableCreation === true && settings[key] === true) together('disableCreation', key)
+  }
+  return problems
+}
+
+function keysOf(prefix: string): (keyof Settings)[] {
+  return entries.map(([key]) => key).filter((key) => key.startsWith(prefix))
+}
+
+function readArguments(args: readonly string[]): {
+  command: CommandLine['command']
+  flags: Map<string, Source>
+  problems: string[]
+} {
+  const options: Record<string, { type: 'boolean' | 'string'; short?: string }> = {
+    help: { type: 'boolean', short: 'h' },
+    version: { type: 'boolean', short: 'V' },
+  }
+  for (const [, { name, isSwitch }] of entries) options[flagOf(name)] = { type: isSwitch ? 'boolean' : 'string' }
+  const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true })
+
+  const flags = new Map<string, Source>()
+  const problems: string[] = []
+  const words: string[] = []
+  let special: 'help' | 'version' | null = null
+  for (const token of tokens) {
+    if (token.kind === 'positional') words.push(token.value)
+    if (token.kind !== 'option') continue
+    const { name: flag, value, rawName } = token
+    if (flag === 'help' || flag === 'version') {
+      special ??= flag
+      continue
+    }
+    const variable = entries.find(([, { name }]) => flagOf(name) === flag)?.[1]
+    if (variable === undefined) {
+      const near = nearest(flag, [...names.map(flagOf), 'help', 'version'])
+      problems.push(`${rawName} is no flag of fileloft${suggestion(near && `--${near}`)}`)
+    } else if (flags.has(variable.name)) {
+      problems.push(`--${flag} is given twice`)
+    } else {
+      const text = value ?? (variable.isSwitch ? 'true' : undefined)
+      const missing = text === undefined || (!token.inlineValue && text.startsWith('--'))
+      if (missing) problems.push(`--${flag} needs a value`)
+      else flags.set(variable.name, { text, label: `--${flag}` })
+    }
+  }
+  const [word = 'serve', ...more] = words
+  const command = commands.find((known) => known === word)
+  if (command === undefined) {
+    problems.push(`${JSON.stringify(word)} is no command${suggestion(nearest(word, commands))}`)
+  }
+  for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
+  return { command: special ?? command ?? 'serve', flags, problems }
+}

@@ -1,0 +1,181 @@
+import * as v from 'valibot'
+import { parseAddress } from './address.ts'
+import { parseFilter } from './filter.ts'
+import { parseOrigins } from './origins.ts'
+import { parseSize } from './size.ts'
+
+/** One setting: a variable of the environment and a flag of the command. */
+export interface Variable<T> {
+  /** `FILELOFT_MAX_SIZE`; its flag is `--max-size`. */
+  readonly name: string
+  /** What is used where it is not set; undefined = nothing. */
+  readonly default?: string
+  readonly meaning: string
+  readonly schema: v.GenericSchema<string, T>
+  /** Whether a flag of this name needs no value. */
+  readonly isSwitch: boolean
+  /** Never shown, not even in an error about it. */
+  readonly isSecret: boolean
+}
+
+/** Turns text into a value, or says what it should have been. */
+function parsed<T>(allowed: string, parse: (text: string) => T | null): v.GenericSchema<string, T> {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      try {
+        const value = parse(dataset.value)
+        if (value !== null) return value
+        addIssue({ message: allowed })
+      } catch (error) {
+        addIssue({ message: `${allowed}: ${error instanceof Error ? error.message : String(error)}` })
+      }
+      return NEVER
+    }),
+  )
+}
+
+const boolean = parsed('true, false, 1 or 0', (text) =>
+  /^(true|1)$/i.test(text) ? true : /^(false|0)$/i.test(text) ? false : null,
+)
+const longestTimer = 2_147_483
+const seconds = (least: number, most: number) =>
+  parsed(`seconds from ${least} to ${most}`, (text) => {
+    const value = Number(text)
+    return /^\d+(\.\d+)?$/.test(text) && value >= least && value <= most ? value : null
+  })
+const size = parsed('bytes, or a size such as 10GiB, 500MB or 64KiB', parseSize)
+const text = parsed('text', (value) => value)
+const headerNames = parsed('names of headers, separated by commas', (value) => {
+  const names = value.split(',').map((name) => name.trim())
+  return names.every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name)) ? names : null
+})
+const basePath = parsed("a path of letters, digits and -._~!$&'()+,;=:@/ such as /files/", (value) => {
+  const path = `/${value.replace(/^\/+|\/+$/g, '')}`
+  return /^\/(?:[\w\-.~!$&'()+,;=:@]+\/)*[\w\-.~!$&'()+,;=:@]*$/.test(path) && !/\/\.\.?(\/|$)/.test(path) ? path : null
+})
+const baseUrl = parsed('an http or https URL without user, query and fragment', (value) => {
+  const url = URL.parse(value)
+  if (url === null || !/^https?:$/.test(url.protocol)) return null
+  return url.username === '' && url.password === '' && !/[?#]/.test(value) ? value : null
+})
+const mode = parsed('a file mode in octal, such as 0660', (value) =>
+  /^0?[0-7]{3}$/.test(value) ? Number.parseInt(value, 8) : null,
+)
+const oneOf = <T extends string>(...names: readonly T[]) =>
+  parsed(names.join(', '), (value) => names.find((name) => name === value.toLowerCase()) ?? null)
+
+function variable<T>(
+  name: string,
+  schema: v.GenericSchema<string, T>,
+  meaning: string,
+  options: { default?: string; isSecret?: boolean } = {},
+): Variable<T | undefined> {
+  return { name, schema, meaning, isSwitch: false, isSecret: false, ...options }
+}
+
+function required<T>(name: string, schema: v.GenericSchema<string, T>, meaning: string, value: string): Variable<T> {
+  return { name, schema, meaning, isSwitch: false, isSecret: false, default: value }
+}
+
+function toggle(name: string, meaning: string): Variable<boolean> {
+  return { name, schema: boolean, meaning, isSwitch: true, isSecret: false, default: 'false' }
+}
+
+/** Every setting there is, in the order in which they are listed. */
+export const variables = {
+  bind: required(
+    'FILELOFT_BIND',
+    parsed('host:port, such as 0.0.0.0:8080 or [::]:8080', parseAddress),
+    'TCP address to listen on; port 0 takes a free one',
+    '0.0.0.0:8080',
+  ),
+  unixSocket: variable('FILELOFT_UNIX_SOCKET', text, 'Unix socket to listen on instead; not with TLS'),
+  unixSocketMode: variable('FILELOFT_UNIX_SOCKET_MODE', mode, 'File mode of the Unix socket, such as 0660'),
+  dataDir: variable(
+    'FILELOFT_DATA_DIR',
+    text,
+    'Directory of the uploads: /var/lib/fileloft; when unset and that cannot be used, ./fileloft-data',
+  ),
+  maxSize: required('FILELOFT_MAX_SIZE', size, 'Largest upload: bytes, or 10GiB, 500MB; 0 = no limit', '0'),
+  basePath: required('FILELOFT_BASE_PATH', basePath, 'Path of the endpoints', '/files/'),
+  baseUrl: variable('FILELOFT_BASE_URL', baseUrl, 'Public URL of the endpoints, for Location'),
+  behindProxy: toggle('FILELOFT_BEHIND_PROXY', 'Trust Forwarded and X-Forwarded-* headers'),
+  lockTimeout: required(
+    'FILELOFT_LOCK_TIMEOUT',
+    seconds(0, longestTimer),
+    'Seconds a request waits for an upload that another one works on; then 423',
+    '20',
+  ),
+  idleTimeout: required(
+    'FILELOFT_IDLE_TIMEOUT',
+    seconds(0, longestTimer),
+    'Seconds a request body may stand still; 0 = for ever',
+    '60',
+  ),
+  shutdownTimeout: required(
+    'FILELOFT_SHUTDOWN_TIMEOUT',
+    seconds(0, longestTimer),
+    'Seconds that running requests have to end on SIGTERM or SIGINT',
+    '10',
+  ),
+  disableCors: toggle('FILELOFT_DISABLE_CORS', 'Send no CORS headers'),
+  corsAllowOrigin: required(
+    'FILELOFT_CORS_ALLOW_ORIGIN',
+    parsed('*, origins such as https://app.example.com, or /regular expressions/, separated by commas', parseOrigins),
+    'Origins that may upload: *, or exact ones and /regular expressions/ separated by commas',
+    '*',
+  ),
+  corsAllowCredentials: toggle('FILELOFT_CORS_ALLOW_CREDENTIALS', 'Let browsers send cookies; not with *'),
+  corsAllowHeaders: variable('FILELOFT_CORS_ALLOW_HEADERS', headerNames, 'More request headers to allow'),
+  corsExposeHeaders: variable('FILELOFT_CORS_EXPOSE_HEADERS', headerNames, 'More response headers to expose'),
+  corsMaxAge: required(
+    'FILELOFT_CORS_MAX_AGE',
+    parsed('whole seconds', (value) => (/^\d{1,9}$/.test(value) ? Number(value) : null)),
+    'Seconds a browser may remember a preflight',
+    '86400',
+  ),
+  disableTermination: toggle('FILELOFT_DISABLE_TERMINATION', 'Refuse DELETE'),
+  disableCreation: toggle('FILELOFT_DISABLE_CREATION', 'Refuse POST'),
+  disableCreationWithUpload: toggle('FILELOFT_DISABLE_CREATION_WITH_UPLOAD', 'Refuse data in POST'),
+  disableDeferLength: toggle('FILELOFT_DISABLE_DEFER_LENGTH', 'Refuse uploads of a length told later'),
+  disableChecksum: toggle('FILELOFT_DISABLE_CHECKSUM', 'Refuse Upload-Checksum'),
+  enableDownload: toggle('FILELOFT_ENABLE_DOWNLOAD', 'Answer GET with completed uploads'),
+  enableConcatenation: toggle('FILELOFT_ENABLE_CONCATENATION', 'Offer concatenation (parallel uploads)'),
+  enableCleanupConcatPartials: toggle(
+    'FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS',
+    'Remove partial uploads once they are concatenated',
+  ),
+  enableExpiration: toggle('FILELOFT_ENABLE_EXPIRATION', 'Let incomplete uploads expire'),
+  expirationTtl: variable(
+    'FILELOFT_EXPIRATION_TTL',
+    seconds(1, 1_000_000_000),
+    'Seconds an incomplete upload lives after its last byte',
+  ),
+  sweepInterval: required(
+    'FILELOFT_SWEEP_INTERVAL',
+    seconds(1, longestTimer),
+    'Seconds between removals of expired uploads',
+    '300',
+  ),
+  tlsCert: variable('FILELOFT_TLS_CERT', text, 'PEM file of the certificate and its chain; reloaded on SIGHUP'),
+  tlsKey: variable('FILELOFT_TLS_KEY', text, 'PEM file of its private key'),
+  tlsMode: required(
+    'FILELOFT_TLS_MODE',
+    oneOf('tls12', 'tls13', 'tls12-strong'),
+    'tls12 = TLS 1.2 and 1.3; tls13 = 1.3 only; tls12-strong = both with the strongest suites only',
+    'tls12',
+  ),
+  enableH2c: toggle('FILELOFT_ENABLE_H2C', 'HTTP/2 without TLS beside HTTP/1.1 on the same port'),
+  log: variable(
+    'FILELOFT_LOG',
+    parsed('a level, or a filter such as fileloft_server=trace,warn', parseFilter),
+    'trace, debug, info, warn, error, fatal, off, or a filter; where unset RUST_LOG counts, else info',
+  ),
+  logFormat: required('FILELOFT_LOG_FORMAT', oneOf('auto', 'text', 'json'), 'auto = text on a terminal', 'auto'),
+} as const satisfies Record<string, Variable<unknown>>
+
+/** `--max-size` for `FILELOFT_MAX_SIZE`. */
+export function flagOf(name: string): string {
+  return name.replace('FILELOFT_', '').toLowerCase().replaceAll('_', '-')
+}

@@ -1,0 +1,75 @@
+import { takeSyncs } from './syncs.ts'
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { beforeEach, describe, test } from 'node:test'
+import { fileStore } from '../../src/stores/fs.ts'
+import { bodyOf, folders, pattern, planned, stored } from './support.ts'
+
+const folder = folders()
+const MiB = 1 << 20
+
+describe('fileStore, what is synced', () => {
+  beforeEach(() => void takeSyncs())
+  const steps: Record<'always' | 'complete' | 'never', string[][]> = {
+    //          create               append   length               completed
+    always: [['1', 'record'], ['x'], ['1', 'record'], ['1', 'record', 'x']],
+    complete: [[], [], [], ['1', 'record', 'x']],
+    never: [[], [], [], []],
+  }
+  for (const [sync, expected] of Object.entries(steps) as ['always' | 'complete' | 'never', string[][]][]) {
+    test(`sync ${sync}: bytes, record and folder are synced when promised and not otherwise`, async () => {
+      const directory = join(folder(), '1')
+      const store = fileStore({ directory, sync })
+      let upload = await store.create(planned('x'))
+      const seen = [takeSyncs()]
+      upload = await store.append(upload, bodyOf('data'))
+      seen.push(takeSyncs())
+      upload = await store.update(upload, { length: 4 })
+      seen.push(takeSyncs())
+      await store.update(upload, { completed: true })
+      seen.push(takeSyncs())
+      assert.deepEqual(seen, expected)
+    })
+  }
+
+  test('sync, then completed: the bytes are synced once, before the finish callback', async () => {
+    const directory = join(folder(), 'data')
+    const store = fileStore({ directory })
+    const upload = await store.append(await store.create(planned('x', { length: 4 })), bodyOf('data'))
+    await store.sync(upload)
+    assert.deepEqual(takeSyncs(), ['x'])
+    await store.update(upload, { completed: true })
+    assert.deepEqual(takeSyncs(), ['data', 'record'])
+  })
+
+  test('an id with slashes is completed: every folder up to the root is synced', async () => {
+    const store = fileStore({ directory: join(folder(), 'data') })
+    await stored(store, 'a/b/c', 'x')
+    assert.deepEqual(takeSyncs(), ['a', 'b', 'c', 'data', 'record'])
+  })
+
+  test('32 uploads are completed at once: the folder is synced a few times, not 32', async () => {
+    const store = fileStore({ directory: join(folder(), 'data') })
+    const uploads = await Promise.all(
+      Array.from({ length: 32 }, async (_, n) => {
+        const upload = await store.create(planned(`u${n}`, { length: 1 }))
+        return store.append(upload, bodyOf('x'))
+      }),
+    )
+    takeSyncs()
+    await Promise.all(uploads.map((upload) => store.update(upload, { completed: true })))
+    const folderSyncs = takeSyncs().filter((name) => name === 'data').length
+    assert.ok(folderSyncs >= 1 && folderSyncs <= 20, `${folderSyncs} syncs`)
+  })
+
+  test('the marker of a large atomic append: on the disk before the bytes it marks', async () => {
+    const store = fileStore({ directory: join(folder(), 'data') })
+    const upload = await store.create(planned('x'))
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield pattern(MiB + 1)
+      assert.deepEqual(takeSyncs(), ['record'])
+    }
+    await store.append(upload, body(), { atomic: true })
+    assert.deepEqual(takeSyncs(), [])
+  })
+})
