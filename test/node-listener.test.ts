@@ -258,7 +258,7 @@ test('a body that arrived but was not read, or not all of it, leaves the connect
 test('Expect: 100-continue is answered when the body is first read, and not when the request is refused', async () => {
   await using server = await serveListener(async (request, platform) => {
     if (request.url.endsWith('/refused')) return new Response('no', { status: 403 })
-    return new Response(await collect(platform.body))
+    return new Response(new Uint8Array(await collect(platform.body)))
   })
   const head = (path: string) =>
     `PATCH ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n`

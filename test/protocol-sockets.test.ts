@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { createServer, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
-import { describe, test } from 'node:test'
+import { describe, test, type TestContext } from 'node:test'
 import { createTusHandler, type Platform, type TusHandler } from '../src/index.ts'
 import { toNodeListener } from '../src/node/index.ts'
 import { memoryStore } from '../src/stores/memory.ts'
@@ -31,8 +31,8 @@ void describe('what only a raw socket can send', () => {
     'X-No-Host: 1',
   ]
   for (const host of hosts) {
-    void test(`POST with ${JSON.stringify(host)}: one sane Location, or refused`, async () => {
-      await using server = await serve()
+    void test(`POST with ${JSON.stringify(host)}: one sane Location, or refused`, async (t) => {
+      const server = await serve(t)
       const version = host.startsWith('X-') ? '1.0' : '1.1'
       const answer = await server.say(
         `POST /files HTTP/${version}\r\n${host}\r\nConnection: close\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 5\r\n\r\n`,
@@ -50,8 +50,8 @@ void describe('what only a raw socket can send', () => {
     })
   }
 
-  void test('PATCH with Content-Length that ends early: what arrived is kept', async () => {
-    await using server = await serve()
+  void test('PATCH with Content-Length that ends early: what arrived is kept', async (t) => {
+    const server = await serve(t)
     await server.say(
       `PATCH ${server.path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
         'Content-Type: application/offset+octet-stream\r\nContent-Length: 100\r\n\r\nhello',
@@ -63,8 +63,8 @@ void describe('what only a raw socket can send', () => {
     assert.match(answer, /\r\nupload-offset: 5\r\n/i)
   })
 
-  void test('PATCH that is refused, with a request hidden in its body: the hidden one is never answered', async () => {
-    await using server = await serve()
+  void test('PATCH that is refused, with a request hidden in its body: the hidden one is never answered', async (t) => {
+    const server = await serve(t)
     const hidden = `DELETE ${server.path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n\r\n`
     const answer = await server.say(
       `PATCH ${server.path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 3\r\n` +
@@ -76,8 +76,8 @@ void describe('what only a raw socket can send', () => {
     assert.ok(statuses.length === 1 || statuses.join() === '409,200', `statuses ${statuses.join()}`)
   })
 
-  void test('the same header twice: Upload-Offset and Upload-Length are refused, not one of them picked', async () => {
-    await using server = await serve()
+  void test('the same header twice: Upload-Offset and Upload-Length are refused, not one of them picked', async (t) => {
+    const server = await serve(t)
     for (const [line, name] of [
       [`PATCH ${server.path}`, 'Upload-Offset'],
       ['POST /files', 'Upload-Length'],
@@ -93,8 +93,10 @@ void describe('what only a raw socket can send', () => {
 })
 
 /** A server with an upload of 100 bytes at `path`, and a way to say anything to it. */
-async function serve(): Promise<AsyncDisposable & { path: string; say: (request: string) => Promise<string> }> {
-  const { origin, close } = await open(createTusHandler({ path: '/files', store: memoryStore() }))
+async function serve(t: TestContext): Promise<{ path: string; say: (request: string) => Promise<string> }> {
+  const connection = await open(createTusHandler({ path: '/files', store: memoryStore() }))
+  t.after(() => connection.close())
+  const { origin } = connection
   const headers = { 'Tus-Resumable': '1.0.0', 'Upload-Length': '100' }
   const created = await fetch(`${origin}/files`, { method: 'POST', headers })
   const { port } = new URL(origin)
@@ -110,7 +112,6 @@ async function serve(): Promise<AsyncDisposable & { path: string; say: (request:
         socket.on('error', reject)
         socket.on('close', () => resolve(answer))
       }),
-    [Symbol.asyncDispose]: close,
   }
 }
 

@@ -162,7 +162,7 @@ describe('fileStore, create and get', () => {
     const real = fs.statSync
     t.mock.method(fs, 'statSync', (path: string, options: fs.StatSyncOptions) => {
       const stats = real(path, options)
-      return path === directory && stats ? Object.assign(stats, { dev: Number(dev) + 1 }) : stats
+      return path === directory && stats ? Object.assign(stats, { dev: dev + 1 }) : stats
     })
     await assert.rejects(store.get('a'), storeError('unavailable', /another disk/))
   })
@@ -177,7 +177,7 @@ describe('fileStore, terminate and read', () => {
     await store.terminate(upload)
     await store.terminate(upload)
     assert.equal(await store.get('a/b/c'), null)
-    assert.deepEqual(fs.readdirSync(directory, { recursive: true }).sort(), ['.tmp', 'a', 'a/d', 'a/d.info'])
+    assert.deepEqual(fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort(), ['.tmp', 'a', 'a/d', 'a/d.info'])
     await store.terminate((await store.get('a/d'))!)
     assert.deepEqual(fs.readdirSync(directory), ['.tmp'])
   })

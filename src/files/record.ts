@@ -9,17 +9,20 @@ export interface FileUpload extends Upload {
   readonly unverifiedFrom: number | null
 }
 
-/** The record as the text of `<id>.info`. The offset is not in it: it is the size of the data file. */
+/**
+ * The record as the text of `<id>.info`. The offset is not in it: it is the size of the data file. `completed` is one
+ * digit at a place that is known, so that it can be set without writing the record anew.
+ */
 export function formatRecord(upload: FileUpload): string {
   return JSON.stringify({
     fileloft: version,
+    completed: upload.completed ? 1 : 0,
     id: upload.id,
     length: upload.length,
     metadata: upload.metadata,
     concat: upload.concat,
     createdAt: upload.createdAt,
     expiresAt: upload.expiresAt,
-    completed: upload.completed,
     joined: upload.joined,
     unverifiedFrom: upload.unverifiedFrom,
   } satisfies Record<Field, unknown>)
@@ -49,7 +52,7 @@ export function parseRecord(text: string, path: string): FileUpload {
     concat: get('concat', isConcat),
     createdAt: get('createdAt', isCount),
     expiresAt: get('expiresAt', isCountOrNull),
-    completed: get('completed', isBoolean),
+    completed: get('completed', isBit) === 1,
     joined: get('joined', isBoolean),
     unverifiedFrom: get('unverifiedFrom', isCountOrNull),
   }
@@ -63,15 +66,18 @@ export function parseRecord(text: string, path: string): FileUpload {
 
 const version = 1
 
+/** How the text of a record begins while the upload is not completed; its last digit is `completed`. */
+export const incompletePrefix = `{"fileloft":${version},"completed":0`
+
 const names = [
   'fileloft',
+  'completed',
   'id',
   'length',
   'metadata',
   'concat',
   'createdAt',
   'expiresAt',
-  'completed',
   'joined',
   'unverifiedFrom',
 ] as const
@@ -113,6 +119,10 @@ function isStringOrNull(value: unknown): value is string | null {
 
 function isBoolean(value: unknown): value is boolean {
   return typeof value === 'boolean'
+}
+
+function isBit(value: unknown): value is 0 | 1 {
+  return value === 0 || value === 1
 }
 
 function isCount(value: unknown): value is number {

@@ -63,23 +63,21 @@ export function widenThreadPool(threads: number): void {
 
 function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>, before: readonly string[]): Config {
   const problems = [...before, ...unknownVariables(environment)]
-  const sources = new Map<string, Source>()
+  const given = new Set<string>()
   const settings: Record<string, unknown> = {}
   for (const [key, variable] of entries) {
     const { name, schema } = variable
-    const text = environment[name]
-    const source = flags.get(name) ?? (text === undefined || text === '' ? null : { text, label: name })
-    if (source !== null && source.text !== variable.default) sources.set(key, source)
-    const input = source?.text ?? variable.default
+    const source = flags.get(name) ?? { text: environment[name] ?? '', label: name }
+    // Saying what is the default anyway contradicts nothing.
+    if (source.text !== '' && source.text !== variable.default) given.add(key)
+    const input = source.text === '' ? variable.default : source.text
     if (input === undefined) continue
     const result = v.safeParse(schema, input)
     if (result.success) settings[key] = result.output
-    else problems.push(problemOf(variable, source?.label ?? name, input, result.issues[0].message))
+    else problems.push(problemOf(variable, source.label, input, result.issues[0].message))
   }
   const warnings: string[] = []
-  if (problems.length === before.length || Object.keys(settings).length > 0) {
-    problems.push(...contradictions(settings as Partial<Settings>, new Set(sources.keys())))
-  }
+  problems.push(...contradictions(settings as Partial<Settings>, given))
   if (problems.length > 0) throw new ConfigError(problems)
   const log = (settings['log'] as Filter | undefined) ?? rustLog(environment, warnings)
   const config = settings as unknown as Settings

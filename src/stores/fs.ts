@@ -37,11 +37,12 @@ export interface FileStoreOptions {
  *
  * - `<id>`: the bytes. The file's size is the offset, so appending writes no record and a crash cannot make the two
  *   disagree. Ids with slashes make subfolders; emptied ones are removed.
- * - `<id>.info`: the record, one line of JSON, always replaced as a whole: `fileloft` (1, the format), `id`, `length`
- *   (number or null), `metadata` (the header's value or null), `concat` (null, `{type: "partial"}` or
- *   `{type: "final", value, partials}`), `createdAt` and `expiresAt` (milliseconds, the latter may be null),
- *   `completed`, `joined` (of a final upload: its bytes are put together) and `unverifiedFrom` (an offset or null:
- *   bytes from there on await their checksum and do not count).
+ * - `<id>.info`: the record, one line of JSON: `fileloft` (1, the format), `completed` (0 or 1), `id`, `length` (number
+ *   or null), `metadata` (the header's value or null), `concat` (null, `{type: "partial"}` or
+ *   `{type: "final", value, partials}`), `createdAt` and `expiresAt` (milliseconds, the latter may be null), `joined`
+ *   (true for a final upload whose bytes are put together) and `unverifiedFrom` (an offset or null: bytes from there on
+ *   await their checksum and do not count). It is replaced as a whole, by writing another file, syncing it where
+ *   `sync` says so, and renaming it; only the digit of `completed` is set in its place.
  * - `.tmp/` (records being written), `.finals/` (which final uploads wait for which partial ones).
  *
  * Files without a record are not the store's: they are never touched, and their names count as taken. Ids that end
@@ -99,12 +100,16 @@ export function fileStore(options: FileStoreOptions): Required<Store<FileUpload>
           `${upload.id} has ${changed.offset} bytes of ${changed.length}, it is not complete`,
         )
       }
-      const durable = sync === 'always' || (sync === 'complete' && completes)
-      const record = completes ? { ...changed, unverifiedFrom: null } : changed
-      const settled = completes && !synced.has(upload) ? settleBytes(changed) : undefined
-      await directory.writeRecord(record, durable, settled)
-      if (durable) await directory.syncEntries(record.id)
-      if (completes) removeMarkers(root, record)
+      if (!completes) {
+        await directory.writeRecord(changed, sync === 'always')
+        if (sync === 'always') await directory.syncEntries(changed.id)
+        return changed
+      }
+      const record = { ...changed, unverifiedFrom: null }
+      if (!synced.has(upload)) await settleBytes(changed)
+      const durable = sync !== 'never'
+      await Promise.all([complete(upload, record, durable), durable ? directory.syncEntries(record.id) : undefined])
+      removeMarkers(root, record)
       return record
     },
 
@@ -158,6 +163,15 @@ export function fileStore(options: FileStoreOptions): Required<Store<FileUpload>
     },
 
     check: () => checkDirectory(directory),
+  }
+
+  /** Records the completion, in place where nothing else changes. */
+  async function complete(before: FileUpload, after: FileUpload, durable: boolean): Promise<void> {
+    const same =
+      before.length === after.length && before.expiresAt === after.expiresAt && before.unverifiedFrom === null
+    if (same && (await directory.markCompleted(after.id, durable))) return
+    await directory.writeRecord(after, durable)
+    if (durable) await directory.syncEntries(after.id)
   }
 
   /** Makes sure that the bytes up to the offset are there, and nothing behind them, and on the disk. */

@@ -119,7 +119,7 @@ describe('fileStore, append', () => {
     fs.writeFileSync(join(directory, 'x'), 'before-and-more')
     fs.writeFileSync(join(directory, 'x.info'), formatRecord({ ...upload, length: null, unverifiedFrom: 6 }))
     const found = await store.get('x')
-    assert.equal(found?.offset, 6)
+    assert.equal(found!.offset, 6)
     await store.update(found!, { length: 6, completed: true })
     assert.equal((await store.get('x'))?.completed, true)
     assert.equal(fs.readFileSync(join(directory, 'x'), 'utf8'), 'before')

@@ -30,12 +30,12 @@ describe('fileStore, records', () => {
     ['with metadata of another type', { ...valid, metadata: 1 }, /metadata is 1/],
     ['with a concat of another shape', { ...valid, concat: { type: 'partial', more: 1 } }, /concat is/],
     ['with partials that are no ids', { ...valid, concat: { ...final, partials: [1] } }, /concat is/],
-    ['completed with a text', { ...valid, completed: 'true' }, /completed is "true"/],
-    ['completed without a length', { ...valid, length: null, completed: true }, /completed without a length/],
-    ['completed with unverified bytes', { ...valid, completed: true, unverifiedFrom: 1 }, /unverified/],
+    ['completed with a text', { ...valid, completed: '1' }, /completed is "1"/],
+    ['completed without a length', { ...valid, length: null, completed: 1 }, /completed without a length/],
+    ['completed with unverified bytes', { ...valid, completed: 1, unverifiedFrom: 1 }, /unverified/],
     ['joined, but not final', { ...valid, joined: true }, /joined, but not/],
-    ['completed with fewer bytes', { ...valid, completed: true, length: 5 }, /has 4 bytes, its record says 5/],
-    ['completed with more bytes', { ...valid, completed: true, length: 3 }, /has 4 bytes, its record says 3/],
+    ['completed with fewer bytes', { ...valid, completed: 1, length: 5 }, /has 4 bytes, its record says 5/],
+    ['completed with more bytes', { ...valid, completed: 1, length: 3 }, /has 4 bytes, its record says 3/],
     ['joined with fewer bytes', { ...valid, joined: true, length: 5, concat: final }, /has 4 bytes/],
   ]
   for (const [what, content, message] of bad) {
@@ -84,6 +84,19 @@ describe('fileStore, records', () => {
     assert.deepEqual(await store.get('x'), { ...upload, length: 4, expiresAt: 7 })
     await assert.rejects(store.update(changed, { completed: true }), storeError('corrupt', /0 bytes of 4/))
     assert.equal((await store.get('x'))?.completed, false)
+  })
+
+  test('a record that somebody has laid out anew: understood, and completed all the same', async () => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    const path = join(directory, 'x.info')
+    await store.append(await store.create(planned('x', { length: 4 })), bodyOf('data'))
+    const { completed, ...others } = JSON.parse(fs.readFileSync(path, 'utf8')) as Record<string, unknown>
+    fs.writeFileSync(path, JSON.stringify({ ...others, completed }, null, 2))
+    const upload = (await store.get('x'))!
+    const done = await store.update(upload, { completed: true })
+    assert.deepEqual(done, { ...upload, completed: true })
+    assert.deepEqual(await store.get('x'), done)
   })
 
   test('update to completed with bytes that are gone from the disk: corrupt, not completed', async () => {

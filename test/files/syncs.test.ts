@@ -12,8 +12,8 @@ describe('fileStore, what is synced', () => {
   beforeEach(() => void takeSyncs())
   const steps: Record<'always' | 'complete' | 'never', string[][]> = {
     //          create               append   length               completed
-    always: [['1', 'record'], ['x'], ['1', 'record'], ['1', 'record', 'x']],
-    complete: [[], [], [], ['1', 'record', 'x']],
+    always: [['1', 'record'], ['x'], ['1', 'record'], ['1', 'x', 'x.info']],
+    complete: [[], [], [], ['1', 'x', 'x.info']],
     never: [[], [], [], []],
   }
   for (const [sync, expected] of Object.entries(steps) as ['always' | 'complete' | 'never', string[][]][]) {
@@ -39,13 +39,20 @@ describe('fileStore, what is synced', () => {
     await store.sync(upload)
     assert.deepEqual(takeSyncs(), ['x'])
     await store.update(upload, { completed: true })
-    assert.deepEqual(takeSyncs(), ['data', 'record'])
+    assert.deepEqual(takeSyncs(), ['data', 'x.info'])
+  })
+
+  test('completed together with another change: a new record, synced before it takes the place of the old one', async () => {
+    const store = fileStore({ directory: join(folder(), 'data') })
+    const upload = await store.append(await store.create(planned('x')), bodyOf('data'))
+    await store.update(upload, { length: 4, completed: true })
+    assert.deepEqual([...new Set(takeSyncs())], ['data', 'record', 'x'])
   })
 
   test('an id with slashes is completed: every folder up to the root is synced', async () => {
     const store = fileStore({ directory: join(folder(), 'data') })
     await stored(store, 'a/b/c', 'x')
-    assert.deepEqual(takeSyncs(), ['a', 'b', 'c', 'data', 'record'])
+    assert.deepEqual(takeSyncs(), ['a', 'b', 'c', 'c.info', 'data'])
   })
 
   test('32 uploads are completed at once: the folder is synced a few times, not 32', async () => {

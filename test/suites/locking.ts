@@ -1,4 +1,5 @@
 import { StoreError, type Locker } from '../../src/index.ts'
+import { memoryLocker } from '../../src/lockers/memory.ts'
 import { bytesOf } from './bodies.ts'
 import {
   create,
@@ -12,11 +13,12 @@ import {
   patch,
   post,
   recordOf,
+  stalled,
   stored,
   tus,
 } from './client.ts'
 import { gate, lockerOf, withMethods } from './fakes.ts'
-import { equal, expect, ok, until, within, type Case, type Context, type Server, type Suite } from './support.ts'
+import { equal, expect, fail, ok, until, within, type Case, type Context, type Server, type Suite } from './support.ts'
 
 const bytes = bytesOf(100)
 
@@ -176,6 +178,65 @@ export const suite: Suite = {
         await server.handler.close()
         ok(taken > 0, 'no lock was taken')
         equal(released, taken, 'locks released')
+      },
+    },
+    {
+      title: 'HEAD at another handler on the same store and locker: the PATCH that stands still gives way',
+      async run(ctx) {
+        const store = await ctx.store()
+        const locker = memoryLocker()
+        const [one, other] = [await ctx.serve({ store, locker }), await ctx.serve({ store, locker })]
+        const url = await create(one, 100)
+        const moved = other.url + url.slice(one.url.length)
+        const holder = await stalled(one, url, 0, bytes.subarray(0, 60))
+        await within(expectOffset(other, moved, 60), 'HEAD at the other handler')
+        await expect(await within(holder.response, 'the answer to the holder'), 423)
+        await expect(await patch(other, moved, 60, bytes.subarray(60)), 204)
+        await expectOffset(one, url, 100)
+        await expectBytes(one, url, bytes)
+      },
+    },
+    {
+      title: 'PATCHes that hop between two handlers on one store: every byte once, in order',
+      async run(ctx) {
+        const store = await ctx.store()
+        const locker = memoryLocker()
+        const servers = [await ctx.serve({ store, locker }), await ctx.serve({ store, locker })]
+        const id = (await create(servers[0] ?? fail('no server'), 100)).slice(servers[0]?.url.length)
+        for (let at = 0; at < 100; at += 5) {
+          const server = servers[(at / 5) % 2] ?? fail('no server')
+          await expect(await patch(server, server.url + id, at, bytes.subarray(at, at + 5)), 204)
+        }
+        const server = servers[1] ?? fail('no server')
+        await expectBytes(server, server.url + id, bytes)
+      },
+    },
+    {
+      title: 'PATCH after a HEAD that gave up waiting: it is not asked to give way for that one',
+      async run(ctx) {
+        const inner = await ctx.store()
+        const entered = gate()
+        const { opened, open } = gate()
+        const store = withMethods(inner, {
+          append: async (upload, body, options) => {
+            entered.open()
+            await opened
+            return await inner.append(upload, body, options)
+          },
+        })
+        const server = await ctx.serve({ store, lockTimeoutMs: 40 })
+        const url = await create(server, 100)
+        const first = patch(server, url, 0, bytes)
+        await entered.opened
+        await expect(await head(server, url), 423)
+        open()
+        await expect(await first, [204, 423])
+        const offset = Number((await head(server, url)).headers.get('Upload-Offset'))
+        const second = await stalled(server, url, offset, bytes.subarray(offset, offset + 1))
+        second.write(bytes.subarray(offset + 1))
+        second.end()
+        await expect(await second.response, 204, { 'Upload-Offset': '100' })
+        await expectBytes(server, url, bytes)
       },
     },
     {

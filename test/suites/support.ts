@@ -108,6 +108,12 @@ export async function expectRefusal(response: Response, status: number, text: Re
   ok(text.test(body), `answered ${status} with the text ${show(body)}, wanted ${text}`)
 }
 
+/** The statuses of answers that came in any order, lowest first. */
+export function statusesOf(answers: readonly Response[]): string {
+  const statuses = answers.map((answer) => answer.status)
+  return statuses.toSorted((a, b) => a - b).join()
+}
+
 /** Waits until `condition` holds, looking every few milliseconds. */
 export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 8000): Promise<void> {
   const deadline = Date.now() + ms

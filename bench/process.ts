@@ -1,0 +1,114 @@
+/** Starts and stops servers, and reads from Linux's /proc what they cost. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Command } from './servers.ts'
+
+export interface RunningServer {
+  readonly pid: number
+  readonly port: number
+  /** SIGTERM, and SIGKILL for what is still there after ten seconds. */
+  stop(): Promise<void>
+}
+
+/** `undefined` where there is no /proc. */
+export interface Cost {
+  /** User and system time of all threads, also of those that have ended. */
+  readonly cpuSeconds: number
+  /** The most memory it ever had resident, in MiB. */
+  readonly peakMiB: number
+}
+
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
+/** Starts a server that writes its log to a file, as a service does, and waits until it takes connections. */
+export async function startServer(
+  command: Command,
+  place: { readonly directory: string; readonly log: string; readonly nodeOptions: readonly string[] },
+): Promise<RunningServer> {
+  const run = { directory: place.directory, port: await freePort() }
+  const log = openSync(place.log, 'a')
+  const child = spawn(command.program, [...(command.isNode ? place.nodeOptions : []), ...command.args(run)], {
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...command.environment(run) },
+    stdio: ['ignore', log, log],
+  })
+  closeSync(log)
+  running.add(child)
+  const exited = once(child, 'exit')
+  let hasExited = false
+  child.once('exit', () => {
+    hasExited = true
+    running.delete(child)
+  })
+  const { pid } = child
+  if (pid === undefined) throw new Error(`${command.program} cannot be started`)
+  const port = await untilListening(place.log, () => hasExited)
+  return {
+    pid,
+    port,
+    async stop() {
+      if (hasExited) return
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+      await exited
+      clearTimeout(timer)
+    },
+  }
+}
+
+export function costOf(pid: number): Cost | undefined {
+  if (!existsSync('/proc/self/stat')) return undefined
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  // The name in front may hold spaces; utime and stime are fields 14 and 15 of the whole line.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+  return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, peakMiB: Number(peak) / 1024 }
+}
+
+/** CPU seconds that all processes together have used since the machine started; interrupts are nobody's. */
+export function machineCpuSeconds(): number | undefined {
+  if (!existsSync('/proc/stat')) return undefined
+  const [, user, nice, system, , , , , steal] = readFileSync('/proc/stat', 'latin1').split(/\s+/).map(Number)
+  return (user! + nice! + system! + steal!) / ticksPerSecond
+}
+
+/** Linux has shown times in this unit on every architecture for decades. */
+const ticksPerSecond = 100
+
+async function untilListening(log: string, hasExited: () => boolean): Promise<number> {
+  const deadline = Date.now() + 20_000
+  while (Date.now() < deadline) {
+    const text = readFileSync(log, 'utf8')
+    if (hasExited()) throw new Error(`it ended at once: ${text.trim().slice(-500)}`)
+    const port = Number(/127\.0\.0\.1:([1-9]\d*)/.exec(text)?.[1])
+    if (port > 0 && (await accepts(port))) return port
+    await delay(10)
+  }
+  throw new Error(`it does not listen after 20 seconds: ${readFileSync(log, 'utf8').trim().slice(-500)}`)
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
+  const address = probe.address()
+  if (address === null || typeof address !== 'object') throw new Error('no port')
+  await new Promise((resolve) => probe.close(resolve))
+  return address.port
+}

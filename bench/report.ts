@@ -1,0 +1,134 @@
+/** Rounds in, tables and targets out. */
+import type { Measurement } from './measure.ts'
+import type { BenchServer, ServerId } from './servers.ts'
+import type { Workload, WorkloadName } from './workloads.ts'
+
+/** One server's rounds of one workload; `undefined` where a round failed. */
+export type Rounds = (Measurement | undefined)[]
+export type Results = Map<WorkloadName, Map<ServerId, Rounds>>
+
+interface Spread {
+  readonly median: number
+  readonly min: number
+  readonly max: number
+}
+
+/** Others on the machine above this share make a round's figures doubtful. */
+const noisy = 0.15
+
+export function workloadTable(workload: Workload, servers: readonly BenchServer[], results: Results): string {
+  const rounds = results.get(workload.name)
+  const rows = [
+    [
+      '',
+      workload.unit,
+      'x @tus/server',
+      'x tusd',
+      `CPU s/${workload.cpuPer}`,
+      'x @tus/server',
+      'peak MiB',
+      'load',
+      'others',
+    ],
+  ]
+  for (const { id, title } of servers) {
+    const own = rounds?.get(id)
+    if (own === undefined) continue
+    if (own.every((round) => round === undefined)) {
+      rows.push([title, 'failed'])
+      continue
+    }
+    const others = spread(own.map((round) => round?.others))
+    rows.push([
+      title,
+      show(spread(own.map((round) => round?.rate))),
+      id === 'tus-node' ? '1' : show(ratio(own, rounds?.get('tus-node'), 'rate')),
+      id === 'tusd' ? '1' : show(ratio(own, rounds?.get('tusd'), 'rate')),
+      show(spread(own.map((round) => round?.cpu))),
+      id === 'tus-node' ? '1' : show(ratio(own, rounds?.get('tus-node'), 'cpu')),
+      show(spread(own.map((round) => round?.peakMiB))),
+      percent(spread(own.map((round) => round?.load))),
+      percent(others) + (others !== undefined && others.median > noisy ? ' !' : ''),
+    ])
+  }
+  return `${workload.name}: ${workload.title}\n${align(rows)}`
+}
+
+/** What the project set out to reach. */
+const targets: readonly Target[] = [
+  ...(['big', 'parallel'] as const).flatMap((workload): Target[] => [
+    { workload, peer: 'tus-node', field: 'rate', atLeast: 1.5 },
+    { workload, peer: 'tus-node', field: 'cpu', atMost: 0.6 },
+  ]),
+  { workload: 'small', peer: 'tus-node', field: 'rate', atLeast: 2 },
+  { workload: 'chunks', peer: 'tus-node', field: 'rate', atLeast: 2 },
+  { workload: 'head', peer: 'tus-node', field: 'rate', atLeast: 3 },
+  ...(['big', 'parallel', 'small', 'chunks', 'head'] as const).flatMap((workload): Target[] => [
+    { workload, peer: 'tusd', field: 'rate', atLeast: 1 },
+    { workload, field: 'peakMiB', atMost: 150 },
+  ]),
+]
+
+interface Target {
+  readonly workload: WorkloadName
+  readonly peer?: 'tus-node' | 'tusd'
+  readonly field: 'rate' | 'cpu' | 'peakMiB'
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
+/** Each target for `server`: met or missed, and by what figure; those that were not measured are left out. */
+export function targetTable(server: ServerId, results: Results): string {
+  const rows: string[][] = []
+  for (const { workload, peer, field, atLeast, atMost } of targets) {
+    const rounds = results.get(workload)
+    const own = rounds?.get(server) ?? []
+    const figure = (peer ? ratio(own, rounds?.get(peer), field) : spread(own.map((round) => round?.[field])))?.median
+    if (figure === undefined) continue
+    const isMet = figure >= (atLeast ?? 0) && figure <= (atMost ?? Infinity)
+    const limit = `${atLeast === undefined ? 'at most' : 'at least'} ${atLeast ?? atMost}`
+    const unit = peer === undefined ? ' MiB' : peer === 'tusd' ? ' x tusd' : ' x @tus/server'
+    const what = { rate: 'rate', cpu: 'CPU', peakMiB: 'peak memory' }[field]
+    rows.push([isMet ? 'met' : 'MISSED', workload, what, `${limit}${unit}`, `is ${number(figure)}`])
+  }
+  return align(rows)
+}
+
+/** Round by round, so that what slowed a whole round down cancels out. */
+function ratio(own: Rounds, peer: Rounds | undefined, field: 'rate' | 'cpu' | 'peakMiB'): Spread | undefined {
+  return spread(
+    own.map((round, index) => {
+      const [mine, theirs] = [round?.[field], peer?.[index]?.[field]]
+      return mine === undefined || !theirs ? undefined : mine / theirs
+    }),
+  )
+}
+
+function spread(values: readonly (number | undefined)[]): Spread | undefined {
+  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b)
+  const [min, max] = [sorted[0], sorted.at(-1)]
+  if (min === undefined || max === undefined) return undefined
+  const upper = sorted[Math.floor(sorted.length / 2)]!
+  const lower = sorted[Math.floor((sorted.length - 1) / 2)]!
+  return { median: (lower + upper) / 2, min, max }
+}
+
+function show(spread: Spread | undefined): string {
+  if (spread === undefined) return '-'
+  const [median, min, max] = [number(spread.median), number(spread.min), number(spread.max)]
+  return min === max ? median : `${median} (${min}..${max})`
+}
+
+function percent(spread: Spread | undefined): string {
+  return spread === undefined ? '-' : `${Math.round(spread.median * 100)} %`
+}
+
+function number(value: number): string {
+  return value >= 100 ? String(Math.round(value)) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
+
+function align(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = []
+  for (const row of rows) row.forEach((cell, at) => (widths[at] = Math.max(widths[at] ?? 0, cell.length)))
+  return rows.map((row) => `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')}`.trimEnd()).join('\n')
+}

@@ -1,0 +1,155 @@
+/**
+ * `npm run bench`: fileloft beside other tus servers on this machine. docs/benchmark.md says what is measured.
+ */
+import { rm } from 'node:fs/promises'
+import { cpus, tmpdir } from 'node:os'
+import { relative } from 'node:path'
+import { parseArgs } from 'node:util'
+import { makeScratch, measure, type Measurement } from './measure.ts'
+import { profile } from './profile.ts'
+import { type Results, targetTable, workloadTable } from './report.ts'
+import { type BenchServer, benchServers, ourCommand, type ServerId, serverIds } from './servers.ts'
+import { fullSizes, quickSizes, type Sizes, type Workload, workloadNames, workloads } from './workloads.ts'
+
+const usage = `npm run bench -- [options]
+  --only NAMES        servers and workloads to run, comma-separated; default all
+                      servers: ${serverIds.join(', ')}
+                      workloads: ${workloadNames.join(', ')}
+  --rounds N          rounds, each server once per round; default 3
+  --size SIZE         bytes of the big upload, and of the 16 parallel ones together; default 1GiB
+  --dir PATH          where the servers store; default the system's folder for temporary files
+  --profile WORKLOAD  instead: that workload once under --cpu-prof, and what takes the time (fileloft, or --only)
+  --quick             tiny sizes, one round: shows that everything works, the figures mean nothing`
+
+interface Plan {
+  readonly servers: readonly BenchServer[]
+  readonly workloads: readonly Workload[]
+  readonly rounds: number
+  readonly directory: string
+  readonly profile: Workload | undefined
+}
+
+async function main(): Promise<void> {
+  const plan = parse()
+  if (plan === null) return
+  const scratch = await makeScratch(plan.directory)
+  try {
+    console.log(heading(plan, scratch))
+    if (plan.profile) await runProfile(plan, plan.profile, scratch)
+    else await runAll(plan, scratch)
+  } finally {
+    await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+function parse(): Plan | null {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', default: '' },
+      rounds: { type: 'string' },
+      size: { type: 'string' },
+      dir: { type: 'string', default: tmpdir() },
+      profile: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    console.log(usage)
+    return null
+  }
+  const names = values.only.split(',').filter((name) => name !== '')
+  const known: readonly string[] = [...serverIds, ...workloadNames]
+  for (const name of names) if (!known.includes(name)) throw new TypeError(`--only knows no ${name}`)
+  const sizes: Sizes = values.quick ? quickSizes : fullSizes
+  const all = workloads(values.size === undefined ? sizes : { ...sizes, big: parseSize(values.size) })
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
+  if (!Number.isInteger(rounds) || rounds < 1) throw new TypeError('--rounds must be a number above 0')
+  const profiled = Object.values(all).find(({ name }) => name === values.profile)
+  if (values.profile !== undefined && profiled === undefined) throw new TypeError('--profile must name a workload')
+  const chosen = serverIds.filter((id) => names.includes(id))
+  return {
+    servers: benchServers().filter(({ id }) => chosen.length === 0 || chosen.includes(id)),
+    workloads: pick(Object.values(all), names),
+    rounds,
+    directory: values.dir,
+    profile: profiled,
+  }
+}
+
+function pick(all: readonly Workload[], names: readonly string[]): readonly Workload[] {
+  const chosen = all.filter(({ name }) => names.includes(name))
+  return chosen.length > 0 ? chosen : all
+}
+
+function parseSize(text: string): number {
+  const match = /^(\d+)(KiB|MiB|GiB)?$/.exec(text)
+  if (match === null) throw new TypeError('--size must look like 512MiB or 1GiB')
+  return Number(match[1]) * { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }[match[2] ?? '']!
+}
+
+function heading(plan: Plan, scratch: string): string {
+  const [cpu] = cpus()
+  const ours = process.env['BENCH_FILELOFT'] ?? relative(process.cwd(), ourCommand())
+  return [
+    `Node ${process.version}, ${cpus().length} x ${cpu?.model.trim() ?? 'CPU'}, storing in ${scratch}`,
+    `fileloft is ${ours}; medians of ${plan.rounds} round(s), smallest..largest in brackets`,
+    'fileloft syncs bytes, record and directory to the disk before it answers that an upload is complete; the others',
+    'answer when the operating system has them ("fileloft, no sync" does too, and serves without the command around).',
+    '',
+  ].join('\n')
+}
+
+async function runAll(plan: Plan, scratch: string): Promise<void> {
+  const results: Results = new Map()
+  const present = plan.servers.filter(({ command, title }) => {
+    if (typeof command === 'string') console.log(`${title} is not here: ${command}`)
+    return typeof command !== 'string'
+  })
+  for (const workload of plan.workloads) {
+    const rounds = new Map<ServerId, (Measurement | undefined)[]>(present.map(({ id }) => [id, []]))
+    results.set(workload.name, rounds)
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const server of present) rounds.get(server.id)?.push(await attempt(server, workload, scratch))
+    }
+    console.log(`${workloadTable(workload, present, results)}\n`)
+  }
+  for (const [id, name] of [
+    ['fileloft', 'Targets'],
+    ['nosync', 'The same without sync'],
+  ] as const) {
+    const table = targetTable(id, results)
+    if (table !== '') console.log(`${name}\n${table}\n`)
+  }
+}
+
+/** A failure of any server makes the whole run fail at its end, but not the others' rounds. */
+async function attempt(server: BenchServer, workload: Workload, scratch: string): Promise<Measurement | undefined> {
+  try {
+    return await measure(server, workload, { scratch })
+  } catch (error) {
+    console.log(`${server.title}, ${workload.name}: ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = 1
+    return undefined
+  }
+}
+
+async function runProfile(plan: Plan, workload: Workload, scratch: string): Promise<void> {
+  const [server] = plan.servers
+  if (server === undefined || typeof server.command === 'string' || !server.command.isNode) {
+    throw new TypeError('--profile needs a server on Node that is here: fileloft, nosync or tus-node')
+  }
+  const { measurement, text } = await profile(server, workload, scratch)
+  const { rate, cpu } = measurement
+  const used = cpu === undefined ? '' : `, ${cpu.toFixed(2)} CPU s/${workload.cpuPer} (all threads)`
+  console.log(`${server.title}, ${workload.name}: ${Math.round(rate)} ${workload.unit}${used}, slowed by the profiler`)
+  console.log(text)
+}
+
+try {
+  await main()
+} catch (error) {
+  if (!(error instanceof TypeError)) throw error
+  console.error(`${error.message}\n\n${usage}`)
+  process.exitCode = 2
+}

@@ -1,0 +1,129 @@
+/** The servers that are compared, and where each is found. */
+import { accessSync, constants, readdirSync, statSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+export const serverIds = ['fileloft', 'nosync', 'tus-node', 'tusd', 'rust', 'null'] as const
+
+export type ServerId = (typeof serverIds)[number]
+
+export interface BenchServer {
+  readonly id: ServerId
+  readonly title: string
+  /** Where it creates uploads. */
+  readonly path: string
+  /** Whether it keeps what it is sent: the null server does not. */
+  readonly stores: boolean
+  /** Found, or a line that says how to get it. */
+  readonly command: Command | string
+}
+
+export interface Command {
+  readonly program: string
+  /** Its first argument is a script for Node, which is `program`. */
+  readonly isNode: boolean
+  readonly args: (run: RunPlace) => string[]
+  readonly environment: (run: RunPlace) => Record<string, string>
+}
+
+/** Where a server is to listen and store. */
+export interface RunPlace {
+  readonly directory: string
+  /** A free port, for servers that do not say which one they took. */
+  readonly port: number
+}
+
+const root = join(import.meta.dirname, '..')
+
+export function benchServers(): BenchServer[] {
+  const ours = process.env['BENCH_FILELOFT'] ?? ourCommand()
+  const tusd = process.env['BENCH_TUSD'] ?? onPath('tusd')
+  const rust = process.env['BENCH_FILELOFT_RUST'] ?? onPath('fileloft-rust')
+  const settings = ({ directory, port }: RunPlace) => ({
+    FILELOFT_BIND: `127.0.0.1:${port}`,
+    FILELOFT_DATA_DIR: directory,
+  })
+  return [
+    {
+      id: 'fileloft',
+      title: 'fileloft',
+      path: '/files/',
+      stores: true,
+      command: exists(ours)
+        ? { program: process.execPath, isNode: true, args: () => [ours], environment: settings }
+        : `there is no ${ours}`,
+    },
+    {
+      id: 'nosync',
+      title: 'fileloft, no sync',
+      path: '/files/',
+      stores: true,
+      command: nodeScript('fileloft-nosync.ts'),
+    },
+    { id: 'tus-node', title: '@tus/server', path: '/files', stores: true, command: nodeScript('tus-node.ts') },
+    {
+      id: 'tusd',
+      title: 'tusd',
+      path: '/files/',
+      stores: true,
+      command:
+        tusd !== undefined && exists(tusd)
+          ? {
+              program: tusd,
+              isNode: false,
+              args: ({ directory }) => ['-host', '127.0.0.1', '-port', '0', '-upload-dir', directory],
+              environment: () => ({}),
+            }
+          : 'go install github.com/tus/tusd/v2/cmd/tusd@latest, then on PATH or in BENCH_TUSD',
+    },
+    {
+      id: 'rust',
+      title: 'fileloft (Rust)',
+      path: '/files',
+      stores: true,
+      command:
+        rust !== undefined && exists(rust)
+          ? { program: rust, isNode: false, args: () => [], environment: settings }
+          : 'cargo build --release in github.com/sound-systems/fileloft, then on PATH as fileloft-rust or in BENCH_FILELOFT_RUST',
+    },
+    { id: 'null', title: 'null (stores nothing)', path: '/files/', stores: false, command: nodeScript('null.ts') },
+  ]
+}
+
+/** Which of our files runs, for the report's heading. */
+export function ourCommand(): string {
+  const built = join(root, 'dist/node/cli.js')
+  const source = join(root, 'src/node/cli.ts')
+  return exists(built) && newest(join(root, 'src')) < statSync(built).mtimeMs ? built : source
+}
+
+/** As an installed copy runs, but never a stale one. */
+function newest(directory: string): number {
+  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' })
+  return Math.max(...files.map((file) => statSync(join(directory, file)).mtimeMs))
+}
+
+function nodeScript(name: string): Command {
+  const script = join(import.meta.dirname, 'servers', name)
+  return {
+    program: process.execPath,
+    isNode: true,
+    args: ({ directory }) => [script, directory],
+    environment: () => ({}),
+  }
+}
+
+function onPath(name: string): string | undefined {
+  return (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find(exists)
+}
+
+function exists(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK)
+    return true
+  } catch {
+    return false
+  }
+}

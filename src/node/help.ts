@@ -1,0 +1,36 @@
+import { flagOf, type Variable, variables } from './variables.ts'
+
+const all: readonly Variable<unknown>[] = Object.values(variables)
+
+/** What `--help` prints. */
+export function helpText(): string {
+  const rows = all.map((variable) => {
+    const value = variable.default === undefined ? '' : ` [${variable.default}]`
+    return `  ${variable.name}, --${flagOf(variable.name)}${variable.isSwitch ? '' : ' VALUE'}\n      ${variable.meaning}${value}`
+  })
+  return `fileloft: a tus server for resumable uploads
+
+Usage: fileloft [command] [flags]
+
+Commands:
+  serve      answer requests (the default)
+  check      check the configuration and the store, and exit
+  sweep      remove expired uploads once, and exit
+
+  -h, --help       show this
+  -V, --version    show the version
+
+Every setting is a variable or a flag; the flag wins. [default]
+
+${rows.join('\n')}
+`
+}
+
+/** The settings as a table for the documentation. */
+export function settingsTable(): string {
+  const rows = all.map(({ name, meaning, ...variable }) => {
+    const value = variable.default === undefined ? '' : `\`${variable.default}\``
+    return `| \`${name}\` | \`--${flagOf(name)}\` | ${value} | ${meaning.replaceAll('|', '\\|')} |`
+  })
+  return ['| Variable | Flag | Default | Meaning |', '|---|---|---|---|', ...rows].join('\n')
+}

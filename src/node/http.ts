@@ -1,0 +1,119 @@
+import { createServer, type Server as HttpServer } from 'node:http'
+import { createServer as createHttp2Server, type Http2Session } from 'node:http2'
+import { createServer as createHttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import type { SecureContextOptions, TLSSocket } from 'node:tls'
+import { type Incoming, inviteLater, type Outgoing } from './platform.ts'
+import { tellProtocol } from './protocol.ts'
+
+export interface HttpOptions {
+  /** TLS, with HTTP/2 for those who ask for it; null = none. */
+  readonly tls: SecureContextOptions | null
+  /** HTTP/2 without TLS beside HTTP/1.1. */
+  readonly h2c: boolean
+}
+
+/** The servers for one address, as one. */
+export interface Http {
+  readonly server: HttpServer
+  /** Takes another certificate for connections from now on. */
+  setTls(tls: SecureContextOptions): void
+  /** Stops accepting and closes what is idle. Resolves when all connections are gone. */
+  close(): Promise<void>
+  /** Ends every connection at once. */
+  destroy(): void
+}
+
+/** Milliseconds in which a request's headers must arrive. */
+const headersTimeout = 60_000
+
+const settings = {
+  // It would cut every body that takes longer; the handler watches for bodies that stand still.
+  requestTimeout: 0,
+  headersTimeout,
+  // Longer than the minute for which proxies keep theirs.
+  keepAliveTimeout: 65_000,
+  // An Upload-Concat names every partial upload; Node's 16 KiB end at about 200 of them.
+  maxHeaderSize: 64 * 1024,
+  noDelay: true,
+}
+
+/** Bytes a client may send ahead: HTTP/2's own 64 KiB make every upload wait for the round trip. */
+const window = 1024 * 1024
+
+/** Makes the server: HTTP/1.1, with HTTP/2 beside it where TLS or h2c allow. Nothing listens yet. */
+export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) => void, options: HttpOptions): Http {
+  const { tls, h2c } = options
+  const secure = tls === null ? null : createHttpsServer({ ...settings, ...tls, ALPNProtocols: ['h2', 'http/1.1'] })
+  const server = secure ?? createServer(settings)
+  const http2 = createHttp2Server({ settings: { initialWindowSize: window } })
+  const connections = new Set<Socket>()
+  const sessions = new Set<Http2Session>()
+  const undecided = new Set<Socket>()
+  let closing = false
+
+  for (const each of [server, http2]) {
+    each.on('request', listener)
+    each.on('checkContinue', (incoming: Incoming, outgoing: Outgoing) => {
+      inviteLater(incoming)
+      listener(incoming, outgoing)
+    })
+  }
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+  })
+  http2.on('session', (session) => {
+    sessions.add(session)
+    session.once('close', () => sessions.delete(session))
+    session.setLocalWindowSize(2 * window)
+    if (closing) session.close()
+  })
+
+  const toHttp2 = (socket: Socket) => void http2.emit('connection', socket)
+  if (secure !== null) {
+    divert(secure, 'secureConnection', (socket: TLSSocket, toHttp1) => {
+      if (socket.alpnProtocol === 'h2') toHttp2(socket)
+      else toHttp1()
+    })
+  } else if (h2c) {
+    divert(server, 'connection', (socket: Socket, toHttp1) => {
+      undecided.add(socket)
+      tellProtocol(socket, headersTimeout, (protocol) => {
+        undecided.delete(socket)
+        if (protocol === 'http2') toHttp2(socket)
+        else if (protocol === 'http1') toHttp1()
+      })
+    })
+  }
+
+  return {
+    server,
+    setTls: (next) => secure?.setSecureContext(next),
+    close() {
+      closing = true
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => resolve())
+      })
+      for (const session of sessions) session.close()
+      for (const socket of undecided) socket.destroy()
+      return closed
+    },
+    destroy() {
+      for (const session of sessions) session.destroy()
+      for (const socket of connections) socket.destroy()
+    },
+  }
+}
+
+/** Comes before the server's own listener for new connections, the first one, and decides whether it gets them. */
+function divert<S extends Socket>(
+  server: HttpServer,
+  event: 'connection' | 'secureConnection',
+  decide: (socket: S, toHttp1: () => void) => void,
+): void {
+  const [own] = server.listeners(event)
+  if (own === undefined) throw new TypeError(`the server does not listen for ${event}`)
+  server.removeListener(event, own as (socket: S) => void)
+  server.on(event, (socket: S) => decide(socket, () => Reflect.apply(own, server, [socket])))
+}

@@ -1,0 +1,87 @@
+import { once } from 'node:events'
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { connect, type Server } from 'node:net'
+import { resolve } from 'node:path'
+import type { Config } from './config.ts'
+
+/**
+ * Starts to listen where the configuration says; returns the address as people write it.
+ * @throws Error that says in one line why it cannot.
+ */
+export async function listen(server: Server, config: Config): Promise<string> {
+  const { unixSocket, unixSocketMode, bind } = config
+  const name = unixSocket === undefined ? `${bracket(bind.host)}:${bind.port}` : resolve(unixSocket)
+  try {
+    if (unixSocket === undefined) {
+      server.listen(bind.port, bind.host)
+      await once(server, 'listening')
+      return tcpAddress(server)
+    }
+    await removeStale(name)
+    await listenOnSocket(server, name, unixSocketMode)
+    return name
+  } catch (error) {
+    throw new Error(`Cannot listen on ${name}: ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+async function listenOnSocket(server: Server, path: string, mode: number | undefined): Promise<void> {
+  // The socket is made within `listen`, so nobody gets in before its mode is set.
+  const umask = mode === undefined ? null : process.umask(0o777)
+  try {
+    server.listen(path)
+  } finally {
+    if (umask !== null) process.umask(umask)
+  }
+  await once(server, 'listening')
+  if (mode !== undefined) chmodSync(path, mode)
+}
+
+/** A crash leaves its socket behind. One that still answers, and a file of another kind, are not ours to remove. */
+async function removeStale(path: string): Promise<void> {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (stats === undefined) return
+  if (!stats.isSocket()) throw new Error('there is a file of that name which is no socket')
+  if (await answers(path)) throw new Error('another process listens there')
+  unlinkSync(path)
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = connect(path)
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch (error) {
+    // Anything but a refusal leaves it open.
+    return codeOf(error) !== 'ECONNREFUSED'
+  } finally {
+    socket.destroy()
+  }
+}
+
+function tcpAddress(server: Server): string {
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
+  return `${bracket(address.address)}:${address.port}`
+}
+
+function bracket(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there',
+  EACCES: 'this user is not allowed to',
+  EPERM: 'this user is not allowed to',
+  EADDRNOTAVAIL: 'this machine has no such address',
+  ENOTFOUND: 'there is no host of that name',
+  ENOENT: 'there is no such directory',
+}
+
+function reasonOf(error: unknown): string {
+  return reasons[codeOf(error)] ?? (error instanceof Error ? error.message : String(error))
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}

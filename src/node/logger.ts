@@ -1,0 +1,64 @@
+import { type DestinationStream, destination as openDestination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { prettyFactory } from 'pino-pretty'
+import { type Filter, levelOf } from './filter.ts'
+
+/** Where messages go, by the part of the server they come from. */
+export interface Logs {
+  /** Start, stop, certificates, sweeps: `fileloft_server`. */
+  readonly server: Logger
+  /** A line for each request: `fileloft::http`. */
+  readonly http: Logger
+  /** Failures of the handler and its store: `fileloft::handler`. */
+  readonly handler: Logger
+  /** Writes what is still on its way, at once. */
+  flush(): void
+}
+
+export interface LogOptions {
+  readonly filter: Filter
+  readonly format: 'text' | 'json'
+  /** Whether text may be coloured. */
+  readonly colors: boolean
+  /** File descriptor to write to. */
+  readonly fd: number
+}
+
+/** Lines are written behind the back of whoever logs: `flush` before the process ends. */
+export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
+  const output = openDestination({ fd, sync: false })
+  // A reader that has gone (`fileloft | head`) must not take the server with it.
+  output.on('error', () => {})
+  const stream = format === 'json' ? output : pretty(output, colors)
+  const root = pino(
+    {
+      level: 'trace',
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    stream,
+  )
+  const child = (target: string) => {
+    // `fileloft_server` is what the filter calls all of it.
+    const level = levelOf(filter, target.replace(/^fileloft_server/, 'fileloft'))
+    return root.child({ target }, { level })
+  }
+  return {
+    server: child('fileloft_server'),
+    http: child('fileloft::http'),
+    handler: child('fileloft::handler'),
+    flush() {
+      try {
+        output.flushSync()
+      } catch {
+        // Nothing was written yet, or nobody is there to read it.
+      }
+    },
+  }
+}
+
+/** In this thread: a worker would lose the last lines of a crash. */
+function pretty(output: DestinationStream, colors: boolean): DestinationStream {
+  const format = prettyFactory({ colorize: colors, ignore: 'target', singleLine: true, translateTime: false })
+  return { write: (line) => output.write(format(line) ?? '') }
+}

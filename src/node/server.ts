@@ -1,0 +1,126 @@
+import { getRequestListener } from '@hono/node-server'
+import { createTusHandler } from '../handler.ts'
+import { logWhenDone } from './access-log.ts'
+import { createApp } from './app.ts'
+import type { Config } from './config.ts'
+import { handlerOptions } from './handler-options.ts'
+import { createHttp } from './http.ts'
+import { closeUnlessComplete } from './linger.ts'
+import { listen } from './listen.ts'
+import type { Logs } from './logger.ts'
+import { type Incoming, nodePlatform, type NodePlatform, type Outgoing } from './platform.ts'
+import { hostOf } from './request.ts'
+import { openStorage, type Storage } from './storage.ts'
+import { startSweeping } from './sweeper.ts'
+import { readTls } from './tls.ts'
+
+export interface RunningServer {
+  /** Where it listens: `127.0.0.1:8080`, or the path of a Unix socket. */
+  readonly address: string
+  /** Reads the certificate again; a bad one is logged and the present one stays. */
+  reload(): void
+  /**
+   * Stops accepting, lets running uploads store what they have and answer, and ends what is left when the time is
+   * over. Never rejects.
+   */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the server.
+ * @throws Error (StoreError for the store) that says in one line why it cannot.
+ */
+export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
+  const { store, locker, about, notice } = storage ?? (await openStorage(config))
+  const tls = readTls(config)
+  const handler = createTusHandler({
+    ...handlerOptions(config),
+    store,
+    locker,
+    onError(error, request) {
+      const where = request === null ? {} : { method: request.method, path: new URL(request.url).pathname }
+      logs.handler.error({ ...where, err: error }, 'failure')
+    },
+  })
+  const mount = config.basePath.replace(/\/$/, '')
+  let closing = false
+  const app = createApp(handler, store, mount, logs, () => closing)
+
+  const platforms = new WeakMap<Incoming, NodePlatform>()
+  const listener = getRequestListener(
+    async (request, { incoming, outgoing }) => {
+      const platform = platforms.get(incoming) ?? nodePlatform(incoming, outgoing)
+      const response = await app.fetch(request, { platform })
+      if (closing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false
+      closeUnlessComplete(incoming, outgoing)
+      return response
+    },
+    {
+      hostname: 'localhost',
+      // `closeUnlessComplete` does it, and tells the client before.
+      autoCleanupIncoming: false,
+      overrideGlobalObjects: false,
+      errorHandler: () => new Response('The request cannot be understood\n', { status: 400 }),
+    },
+  )
+  const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
+    const platform = nodePlatform(incoming, outgoing)
+    platforms.set(incoming, platform)
+    logWhenDone(logs.http, mount, incoming, outgoing, platform)
+    incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
+    void listener(incoming, outgoing)
+  }
+
+  const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
+  const address = await listen(http.server, config)
+  http.server.on('error', (error) => logs.server.error({ err: error }, 'server error'))
+  const sweeps = config.enableExpiration || config.enableConcatenation
+  const stopSweeping = sweeps ? startSweeping(handler, config.sweepInterval * 1000, logs.server) : () => {}
+
+  for (const warning of config.warnings) logs.server.warn(warning)
+  if (notice !== null) logs.server.warn(notice)
+  const protocol = config.unixSocket !== undefined ? 'unix:' : tls === null ? 'http://' : 'https://'
+  logs.server.info(
+    { address: `${protocol}${address}`, path: config.basePath, ...about, extensions: handler.extensions },
+    'listening',
+  )
+
+  return {
+    address,
+    reload() {
+      try {
+        const next = readTls(config)
+        if (next === null) return
+        http.setTls(next)
+        logs.server.info('certificate reloaded')
+      } catch (error) {
+        logs.server.error({ err: error }, 'the new certificate is not used')
+      }
+    },
+    async close() {
+      closing = true
+      stopSweeping()
+      const gone = http.close()
+      const timeoutMs = config.shutdownTimeout * 1000
+      const inTime = await within(timeoutMs, Promise.all([handler.close(), gone]))
+      if (inTime) return
+      logs.server.warn(`requests were still running after ${config.shutdownTimeout} s`)
+      http.destroy()
+    },
+  }
+}
+
+/** Whether it settles in time. */
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => resolve(false), timeoutMs)
+  work.then(
+    () => resolve(true),
+    () => resolve(true),
+  )
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+  }
+}
