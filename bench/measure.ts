@@ -19,6 +19,8 @@ export interface Measurement {
   readonly others: number | undefined
   /** Share of one core, 0 to 1, that the load used. */
   readonly load: number
+  /** When it was measured, in microseconds of the system's monotonic clock. */
+  readonly window: { readonly start: number; readonly end: number }
 }
 
 /**
@@ -67,8 +69,10 @@ async function runLoad(running: { pid: number; port: number }, server: BenchServ
     if (ready.type !== 'ready') throw new Error(ready.type === 'failed' ? ready.message : 'the load is confused')
     const before = costOf(running.pid)
     const machineBefore = machineCpuSeconds()
+    const start = microseconds()
     load.send('go')
     const done = await nextMessage(load)
+    const end = microseconds()
     const after = costOf(running.pid)
     const machineAfter = machineCpuSeconds()
     if (done.type !== 'done') throw new Error(done.type === 'failed' ? done.message : 'the load is confused')
@@ -85,6 +89,7 @@ async function runLoad(running: { pid: number; port: number }, server: BenchServ
         peakMiB: after?.peakMiB,
         others: foreign && Math.max(0, foreign / done.seconds / availableParallelism()),
         load: done.cpuSeconds / done.seconds,
+        window: { start, end },
       },
     }
   } finally {
@@ -109,6 +114,10 @@ function nextMessage(load: ReturnType<typeof fork>): Promise<LoadMessage> {
  */
 async function clear(scratch: string, workload: Workload): Promise<void> {
   if (workload.uploads <= 16) await rm(scratch, { recursive: true, force: true })
+}
+
+function microseconds(): number {
+  return Number(process.hrtime.bigint() / 1000n)
 }
 
 /** So that one server does not pay for what the one before it left to be written or discarded. */

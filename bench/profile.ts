@@ -10,6 +10,8 @@ interface CpuProfile {
     readonly id: number
     readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
   }[]
+  /** Microseconds of the system's monotonic clock. */
+  readonly startTime: number
   /** The node on top of the stack at each sample, and the microseconds before it. */
   readonly samples: readonly number[]
   readonly timeDeltas: readonly number[]
@@ -27,21 +29,25 @@ export async function profile(
     const measurement = await measure(server, workload, { scratch, nodeOptions })
     const [file] = await readdir(folder)
     if (file === undefined) throw new Error('the server wrote no profile: it did not end by itself on SIGTERM')
-    return { measurement, text: topOf(JSON.parse(await readFile(join(folder, file), 'utf8')) as CpuProfile) }
+    const taken = JSON.parse(await readFile(join(folder, file), 'utf8')) as CpuProfile
+    return { measurement, text: topOf(taken, measurement.window) }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-function topOf({ nodes, samples, timeDeltas }: CpuProfile): string {
+function topOf({ nodes, startTime, samples, timeDeltas }: CpuProfile, window: Measurement['window']): string {
   const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]))
   const byFunction = new Map<string, number>()
   const byFile = new Map<string, number>()
   let busy = 0
+  let now = startTime
   for (const [index, id] of samples.entries()) {
     const frame = frames.get(id)
-    if (frame === undefined || frame.functionName === '(idle)') continue
     const time = timeDeltas[index] ?? 0
+    now += time
+    const isMeasured = now >= window.start && now <= window.end
+    if (!isMeasured || frame === undefined || frame.functionName === '(idle)') continue
     busy += time
     const file = shortName(frame.url) || 'native'
     const place = frame.url === '' ? '' : `  ${file}:${frame.lineNumber + 1}`
@@ -49,7 +55,7 @@ function topOf({ nodes, samples, timeDeltas }: CpuProfile): string {
     add(byFile, file === 'native' ? frame.functionName || file : file, time)
   }
   return [
-    `Self time by function, of ${(busy / 1e6).toFixed(2)} s that the main thread was busy (start and warm-up included):`,
+    `Self time by function, of ${(busy / 1e6).toFixed(2)} s in which the main thread was busy or waited for a core:`,
     ...top(byFunction, busy, 30),
     'By file:',
     ...top(byFile, busy, 20),

@@ -35,7 +35,7 @@ async function serve(config: Config): Promise<void> {
   const logs = logsFor(config, 1)
   const die = (error: unknown) => {
     logs.server.fatal({ err: error }, 'unexpected failure')
-    logs.flush()
+    logs.flushNow()
     process.exit(1)
   }
   process.on('uncaughtException', die).on('unhandledRejection', die)
@@ -44,14 +44,14 @@ async function serve(config: Config): Promise<void> {
   let stopping = false
   const stop = (signal: 'SIGINT' | 'SIGTERM') => {
     if (stopping) {
-      logs.flush()
+      logs.flushNow()
       process.exit(signal === 'SIGINT' ? 130 : 143)
     }
     stopping = true
     logs.server.info({ signal }, 'shutting down')
-    void server.close().then(() => {
+    void server.close().then(async () => {
       logs.server.info('stopped')
-      logs.flush()
+      await logs.flush()
       process.exit(0)
     })
   }
@@ -74,7 +74,7 @@ async function sweep(config: Config): Promise<void> {
   const handler = createTusHandler({ ...handlerOptions(config), store, locker, onError })
   const { removed, skipped, concatenated } = await handler.sweep()
   process.stdout.write(`removed ${removed}, skipped ${skipped}, concatenated ${concatenated}\n`)
-  logs.flush()
+  await logs.flush()
 }
 
 function logsFor({ log, logFormat }: Config, fd: 1 | 2): Logs {

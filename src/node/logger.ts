@@ -10,8 +10,10 @@ export interface Logs {
   readonly http: Logger
   /** Failures of the handler and its store: `fileloft::handler`. */
   readonly handler: Logger
-  /** Writes what is still on its way, at once. */
-  flush(): void
+  /** Resolves once everything logged so far is written. */
+  flush(): Promise<void>
+  /** Writes what is still on its way at once, for a process that dies. */
+  flushNow(): void
 }
 
 export interface LogOptions {
@@ -23,7 +25,7 @@ export interface LogOptions {
   readonly fd: number
 }
 
-/** Lines are written behind the back of whoever logs: `flush` before the process ends. */
+/** Lines are written in the background: `flush` before the process ends. */
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
   const output = openDestination({ fd, sync: false })
   // A reader that has gone (`fileloft | head`) must not take the server with it.
@@ -47,7 +49,8 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
     server: child('fileloft_server'),
     http: child('fileloft::http'),
     handler: child('fileloft::handler'),
-    flush() {
+    flush: () => new Promise((resolve) => output.flush(() => resolve())),
+    flushNow() {
       try {
         output.flushSync()
       } catch {
