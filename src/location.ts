@@ -66,16 +66,16 @@ function readForwarded(headers: Headers): Forwarded {
   const prefix = first('prefix')
   return {
     proto: proto === 'http' || proto === 'https' ? proto : undefined,
-    host: host !== undefined && hostPattern.test(host) ? host : undefined,
-    port: port !== undefined && /^\d{1,5}$/.test(port) ? port : undefined,
+    host: host !== undefined && hostPattern.test(host) && URL.canParse(`http://${host}`) ? host : undefined,
+    port: port !== undefined && /^\d{1,5}$/.test(port) && Number(port) <= 65_535 ? port : undefined,
     prefix: prefix !== undefined && prefixPattern.test(prefix) ? trimSlash(prefix) : undefined,
   }
 }
 
 /** A name, an IPv4 or a bracketed IPv6 address, with or without a port. */
 const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
-/** A path without a second slash at its start, which would make it a host. */
-const prefixPattern = /^(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*\/?$/
+/** A path without a second slash at its start, which would make it a host, and without dot segments. */
+const prefixPattern = /^(?:\/(?!\.\.?(?:\/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)*\/?$/
 
 /** The first element of `Forwarded` (RFC 7239), by parameter. */
 function parseForwarded(value: string | null): Map<string, string> {

@@ -11,18 +11,19 @@ import type { Context } from './upload/context.ts'
  */
 export function createContext(options: TusHandlerOptions): Context {
   checkOptions(options)
-  const { store, expiration = null, maxSize = 0, onError } = options
+  const { store, expiration, maxSize = 0, onError } = options
+  const extensions = extensionsOf(options)
   return {
     store,
     locker: options.locker ?? memoryLocker(),
-    extensions: extensionsOf(options),
+    extensions,
     callbacks: options,
     maxSize,
     maxMetadataSize: options.maxMetadataSize ?? 8192,
     generateId: options.generateId ?? randomId,
     lockTimeoutMs: options.lockTimeoutMs ?? 20_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
-    expiration,
+    expiration: extensions.has('expiration') ? (expiration ?? null) : null,
     removePartials: options.removePartials ?? false,
     downloads: (options.downloads ?? false) && store.read !== undefined,
     progressIntervalMs: options.progressIntervalMs ?? 500,

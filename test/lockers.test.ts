@@ -173,6 +173,25 @@ describe('fsLocker, its files', () => {
     assert.deepEqual(files(join(directory, 'want')), [])
   })
 
+  test('waiters elsewhere and in this process: the holder is asked once', async () => {
+    const directory = folder()
+    const [one, two] = [fsLocker({ directory }), fsLocker({ directory })]
+    const asked = Promise.withResolvers<void>()
+    let times = 0
+    const onContention = (): void => {
+      times++
+      asked.resolve()
+    }
+    const lock = await one.acquire('a', { signal: never(), onContention })
+    const elsewhere = two.acquire('a', { signal: soon(10_000) })
+    await asked.promise
+    const here = one.acquire('a', { signal: soon(10_000) })
+    await settled()
+    assert.equal(times, 1)
+    await lock.release()
+    await Promise.all([elsewhere, here].map(async (waiting) => (await waiting).release()))
+  })
+
   test('a wait between lockers is aborted: rejects with the reason, no want is left, the holder keeps the lock', async () => {
     const directory = folder()
     const [one, two] = [fsLocker({ directory }), fsLocker({ directory })]

@@ -122,8 +122,8 @@ export function openDirectory(root: string, sync: Sync): Directory {
 
     assertPresent() {
       const now = fs.statSync(root, { throwIfNoEntry: false })
-      const known = device
-      if (known !== undefined && now?.dev !== known) {
+      if (device === undefined) device = now?.dev
+      else if (now?.dev !== device) {
         // The disk was unmounted: answering "unknown" would make clients start over.
         throw new StoreError('unavailable', `The directory ${root} is gone, or another disk is mounted there`)
       }

@@ -27,7 +27,8 @@ export interface LogOptions {
 
 /** Lines are written in the background: `flush` before the process ends. */
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
-  const output = openDestination({ fd, sync: false })
+  // Line by line, writing would cost more than the request that is logged.
+  const output = openDestination({ fd, sync: false, minLength: 16_384, periodicFlush: 100 })
   // A reader that has gone (`fileloft | head`) must not take the server with it.
   output.on('error', () => {})
   const stream = format === 'json' ? output : pretty(output, colors)

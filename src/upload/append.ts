@@ -2,7 +2,7 @@ import { type Checksum, type ChecksumAlgorithm, verify } from '../body/checksum.
 import { type Cut, cutError, receive } from '../body/receive.ts'
 import { TusError } from '../errors.ts'
 import type { Upload, UploadChange } from '../store.ts'
-import { checkLimit, type Context, expiryFromNow, limitOf, requireUpload } from './context.ts'
+import { checkLimit, type Context, limitOf, requireUpload } from './context.ts'
 import { joinFinalsOf } from './concatenate.ts'
 import { finish } from './finish.ts'
 import { type Hold, withLock } from './lock.ts'
@@ -73,13 +73,20 @@ export async function appendLocked(
 
   const change: { -readonly [K in keyof UploadChange]: UploadChange[K] } = {}
   if (incoming.length !== null) change.length = incoming.length
-  if (current.offset > upload.offset && context.expiration?.sliding !== false) {
-    const expiresAt = expiryFromNow(context)
+  if (current.offset > upload.offset) {
+    const expiresAt = renewedExpiry(context, upload)
     if (expiresAt !== null) change.expiresAt = expiresAt
   }
   if (current.offset === length) return { upload: await finish(context, current, request, change), cut: null }
   if (Object.keys(change).length > 0) current = await context.store.update(current, change)
   return { upload: current, cut }
+}
+
+/** Null where it stays as it is; that it moves by little is not worth writing a record for. */
+function renewedExpiry({ expiration }: Context, upload: Upload): number | null {
+  if (expiration === null || expiration.sliding === false) return null
+  const expiresAt = Date.now() + expiration.afterMs
+  return expiresAt - (upload.expiresAt ?? 0) > expiration.afterMs / 20 ? expiresAt : null
 }
 
 function checkLength(upload: Upload, length: number | null): void {

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { createCipheriv, createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, open, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileStore } from '../../src/stores/fs.ts'
 import type { TestServer } from '../support/server.ts'
 
 export const MiB = 1024 * 1024
@@ -65,10 +66,10 @@ export async function storedIds(server: TestServer): Promise<string[]> {
 
 /** Asserts that the upload is completed and that its file in the server's folder is the source, byte for byte. */
 export async function assertStored(server: TestServer, url: string | null, source: SourceFile): Promise<void> {
-  const path = join(server.dataDir, idOf(url))
-  assert.equal(await sha256(path), source.sha256, 'sha256 of the stored file')
-  const record = JSON.parse(await readFile(`${path}.info`, 'utf8')) as { length: unknown; completed: unknown }
-  assert.equal(record.length, source.size, 'length in the record')
+  const id = idOf(url)
+  assert.equal(await sha256(join(server.dataDir, id)), source.sha256, 'sha256 of the stored file')
+  const record = await fileStore({ directory: server.dataDir }).get(id)
+  assert.equal(record?.length, source.size, 'length in the record')
   assert.equal(record.completed, true, 'completed in the record')
 }
 

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { startServer, type TestServer } from '../support/server.ts'
-import { type Client, client, whole } from './client.ts'
+import { type Client, client, octets, whole } from './client.ts'
 import { difference, filesIn, fingerprint, idOf, strays } from './folder.ts'
 import { malformed, type Malformed } from './malformed.ts'
+import { oddNames, oddSegments, oddValues } from './odd.ts'
 import { type Random, seeded } from './random.ts'
 import { exchange, type WireAnswer } from './wire.ts'
 
@@ -52,7 +53,7 @@ void test(
         const requests = Array.from({ length: perBatch }, () =>
           malformed(random, { base: new URL(server.url).pathname, upload, offset }),
         )
-        await Promise.all(
+        await all(
           requests.map(async (request) => {
             const status = await judge(server, request)
             statuses.set(status, (statuses.get(status) ?? 0) + 1)
@@ -87,7 +88,6 @@ void test(
     // Among the odd offsets are small ones that would fit a beginning.
     const first = await whole(tus.patch(upload, 0, source.subarray(0, 1000)), 'PATCH')
     assert.equal(first.status, 204)
-    let offset = 1000
     const over = new AbortController()
     const noise = async () => {
       while (!over.signal.aborted) {
@@ -95,22 +95,79 @@ void test(
         await judge(server, malformed(random, { base: '/files', upload, offset: source.length + 1 }))
       }
     }
-    const senders = [noise(), noise(), noise()]
-    const deadline = Date.now() + 20_000
-    while (offset < source.length) {
-      assert.ok(Date.now() < deadline, `stuck at ${offset} of ${source.length}`)
-      const end = offset + random.between(1, 60_000)
-      const answer = await whole(tus.patch(upload, offset, source.subarray(offset, end)), 'PATCH')
-      // A HEAD among the noise makes a PATCH give way.
-      assert.ok(answer.status === 204 || answer.status === 423, `${answer.status} ${answer.body.toString()}`)
-      offset = await tus.offset(upload)
+    const senders = all([noise(), noise(), noise()])
+    try {
+      await sendRest(tus, upload, source, 1000, random)
+    } finally {
+      over.abort()
+      await senders
     }
-    over.abort()
-    await Promise.all(senders)
     assert.equal(difference(server.dataDir, upload, source, source.length), -1)
     tus.close()
   },
 )
+
+void test(
+  'odd requests over fetch: each is answered with what is wrong, none with a 5xx',
+  { timeout: 120_000 },
+  async (t) => {
+    const random = seeded(t)
+    await using server = await startServer({ env: { FILELOFT_ENABLE_CONCATENATION: 'true' } })
+    const tus = client(server)
+    const upload = await tus.create(targetLength)
+    const statuses = new Map<number, number>()
+    for (let count = 0; count < 200; count++) {
+      const { url, init } = oddFetch(random, server, upload)
+      const answer = await fetch(url, init)
+      const what = `${init.method} ${url} ${JSON.stringify(init.headers)} answered ${answer.status} ${await answer.text()}`
+      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+      assert.ok(answer.status < 500, what)
+      assert.equal(answer.headers.get('tus-resumable'), '1.0.0', what)
+    }
+    t.diagnostic([...statuses].map(([status, count]) => `${status}: ${count}`).join(', '))
+    await goOn(tus, upload, 0, random)
+    tus.close()
+    checkLog(server)
+    checkFiles(server.dataDir)
+  },
+)
+
+/** What a browser or a script could send by mistake: legal HTTP, with values from anywhere. */
+function oddFetch(random: Random, server: TestServer, upload: string): { url: string; init: RequestInit } {
+  const method = random.pick(['POST', 'POST', 'PATCH', 'PATCH', 'HEAD', 'OPTIONS', 'PUT', 'GET', 'REPORT'])
+  const segment = encodeURIComponent(random.pick(oddSegments).replace(/^\.{1,2}$/, 'dot'))
+  const onUpload = random.chance(0.7) ? server.origin + upload : `${server.url}/${segment}`
+  const url = method === 'POST' || method === 'OPTIONS' ? server.url : onUpload
+  const headers: Record<string, string> = { 'Tus-Resumable': '1.0.0', 'Upload-Length': '5', 'Upload-Offset': '0' }
+  if (random.chance(0.7)) headers['Content-Type'] = octets
+  for (let count = random.between(1, 3); count > 0; count--) {
+    const name = random.pick(
+      oddNames.filter((name) => !['Host', 'Connection', 'Upgrade', 'Keep-Alive', 'Trailer'].includes(name)),
+    )
+    const value = random.pick(oddValues).replaceAll(/[^\x20-\xff]/g, '')
+    headers[name] = value
+  }
+  const body = ['POST', 'PATCH', 'PUT'].includes(method) ? random.bytes(random.between(0, 20_000)) : null
+  return { url, init: { method, headers, body } }
+}
+
+/** Sends the rest in pieces, each where HEAD says. */
+async function sendRest(tus: Client, upload: string, source: Buffer, start: number, random: Random): Promise<void> {
+  const deadline = Date.now() + 60_000
+  for (let offset = start; offset < source.length;) {
+    assert.ok(Date.now() < deadline, `stuck at ${offset} of ${source.length}`)
+    const end = offset + random.between(1, 60_000)
+    const answer = await whole(tus.patch(upload, offset, source.subarray(offset, end)), 'PATCH')
+    // A HEAD among the noise makes a PATCH give way.
+    assert.ok(answer.status === 204 || answer.status === 423, `${answer.status} ${answer.body.toString()}`)
+    offset = await tus.offset(upload)
+  }
+}
+
+/** Waits for all of them, whatever becomes of one. @throws what the first one threw. */
+async function all(work: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason
+}
 
 /** Files that a request may reach for. */
 function plant(sentinel: string): void {

@@ -156,8 +156,14 @@ function oddPath(random: Random, target: Target): Malformed {
   // Letters beyond ASCII in a request line are for the parser to judge, and so is what a URL parser refuses.
   return {
     ...sound(`path ${path.slice(0, 200)}`, made),
-    sound: /^[\x21-\x7e]*$/.test(path) && path.startsWith(target.base),
+    sound: /^[\x21-\x7e]*$/.test(path) && path.startsWith(`${target.base}/`) && isBelow(path, target.base),
   }
+}
+
+/** Dot segments may have led it out of the mount, to where the handler is not asked. */
+function isBelow(path: string, base: string): boolean {
+  const { pathname } = new URL(`http://127.0.0.1${path}`)
+  return pathname === base || pathname.startsWith(`${base}/`)
 }
 
 function oddHeaders(random: Random, target: Target): Malformed {

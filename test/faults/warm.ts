@@ -15,7 +15,8 @@ export async function startWarm(options: ServerOptions = {}): Promise<TestServer
     await server.close()
     rmSync(cache, { recursive: true })
   }
-  // The cache is written at an orderly end.
+  // The cache is written at an orderly end, which a signal right behind the start line need not be.
+  await fetch(`${server.origin}/healthz`)
   await server.stop('SIGTERM')
   await server.restart()
   return Object.defineProperties({} as TestServer, {

@@ -34,12 +34,16 @@ describe('fileStore, append', () => {
     assert.ok(bytes.equals(await collect(store.read(upload, { start: 0, end: bytes.length }))))
   })
 
-  test('more tiny chunks than fit one call: written in order', async () => {
+  test('tiny chunks: written in order, and before very many of them have gathered', async () => {
     const store = fileStore({ directory: folder() })
     const bytes = pattern(5_000)
-    const upload = await store.create(planned('x'))
-    const after = await store.append(upload, bodyOf(...Array.from(bytes, (_, n) => bytes.subarray(n, n + 1))))
+    const chunks = Array.from(bytes, (_, n) => bytes.subarray(n, n + 1))
+    let writes = 0
+    const after = await store.append(await store.create(planned('x')), bodyOf(...chunks), {
+      guard: () => void writes++,
+    })
     assert.ok(bytes.equals(await collect(store.read(after, { start: 0, end: after.offset }))))
+    assert.ok(writes >= 5, `${writes} writes`)
   })
 
   test('an empty body: nothing is opened or changed', async () => {

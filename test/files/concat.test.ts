@@ -70,8 +70,10 @@ describe('fileStore, concatenate', () => {
       const order: Name[] = ['a', 'b', 'a', 'c']
       const total = Buffer.concat(order.map((id) => pieces[id]))
       let crashes = 0
+      const directory = folder()
       for (let crashAt = 1; ; crashAt++) {
-        const store = fileStore({ directory: folder() })
+        fs.rmSync(directory, { recursive: true })
+        const store = fileStore({ directory })
         for (const id of new Set(order)) await stored(store, id, pieces[id], partial)
         const uploads = await Promise.all(order.map(async (id) => (await store.get(id))!))
         await createFinal(store, 'final', order)
@@ -94,6 +96,7 @@ describe('fileStore, concatenate', () => {
         const found = await Promise.all(order.map(async (id) => (await store.get(id))!))
         await store.concatenate(again, found, { consumes })
         await assertHolds(store, 'final', total)
+        assert.equal(fs.statSync(join(directory, 'a')).nlink, consumes ? 2 : 1)
         for (const id of new Set(order)) await assertHolds(store, id, pieces[id])
       }
       assert.ok(crashes >= 7, `${crashes} crashes`)

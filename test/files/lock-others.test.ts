@@ -148,6 +148,20 @@ describe('fsLocker, locks of others', () => {
     assert.deepEqual(files(directory), ['a.lock'])
   })
 
+  for (const pauseMs of [0, 20_000]) {
+    test(`taken over, ${pauseMs} ms after the last heartbeat, and not noticed: release leaves the new lock alone`, async (t) => {
+      const directory = folder()
+      const locker = fsLocker({ directory })
+      const lock = await locker.acquire('a', { signal: never() })
+      fs.unlinkSync(join(directory, 'a.lock'))
+      plant(directory, 'a.lock', JSON.stringify(stranger), 0)
+      const now = Date.now()
+      t.mock.method(Date, 'now', () => now + pauseMs)
+      await lock.release()
+      assert.deepEqual(files(directory), ['a.lock'])
+    })
+  }
+
   test('a long pause in which nobody came: guard finds the lock in place', async (t) => {
     const directory = folder()
     const locker = fsLocker({ directory })

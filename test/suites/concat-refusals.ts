@@ -32,6 +32,7 @@ const outside = [
   '/files/%2e%2e%2fetc%2fpasswd',
   '/files/..%2f..%2fetc',
   '/files/%252e%252e%252fetc',
+  '/files/%2561bc',
   '/files/..\\..\\etc',
   '/files/..%5c..%5cetc',
   '/files/%00',

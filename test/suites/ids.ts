@@ -56,6 +56,8 @@ const malformed = [
   'a%3fb',
   'a%23b',
   'a%25b',
+  '%2561bc',
+  'a%2520b',
   'e%cc%81',
   'a'.repeat(600),
   `${'a/'.repeat(300)}a`,

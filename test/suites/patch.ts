@@ -1,4 +1,4 @@
-import { bytesOf, endless, stream } from './bodies.ts'
+import { bytesOf, controlled, endless, stream } from './bodies.ts'
 import { create, createWith, expectBytes, expectOffset, octets, offsetOf, patch, tus } from './client.ts'
 import { notNumbers } from './numbers.ts'
 import { equal, expect, expectRefusal, ok, within, type Case, type Suite } from './support.ts'
@@ -205,6 +205,20 @@ export const suite: Suite = {
         },
       })),
     ),
+    {
+      title: 'PATCH that declares one byte more than the length: 413 before they have come, nothing of it stored',
+      async run(ctx) {
+        const server = await ctx.serve()
+        const url = await create(server, 10)
+        const response = server.fetchRaw(new URL(url).pathname, {
+          method: 'PATCH',
+          headers: { 'Tus-Resumable': '1.0.0', 'Upload-Offset': '0', 'Content-Type': octets, 'Content-Length': '11' },
+          body: controlled(bytesOf(5)).stream,
+        })
+        await expect(await within(response, 'the answer to the declared length', 2000), 413)
+        await expectOffset(server, url, 0)
+      },
+    },
     {
       title: 'PATCH with a body without end: 413 once it is longer than the upload, nothing stored',
       async run(ctx) {
