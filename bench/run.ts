@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: fileloft beside other tus servers on this machine. docs/benchmark.md says what is measured.
  */
-import { rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { relative } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -33,13 +33,11 @@ async function main(): Promise<void> {
   const plan = parse()
   if (plan === null) return
   const scratch = await makeScratch(plan.directory)
-  try {
-    console.log(heading(plan, scratch))
-    if (plan.profile) await runProfile(plan, plan.profile, scratch)
-    else await runAll(plan, scratch)
-  } finally {
-    await rm(scratch, { recursive: true, force: true })
-  }
+  // However it ends, also by a signal; the servers are gone by then.
+  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
+  console.log(heading(plan, scratch))
+  if (plan.profile) await runProfile(plan, plan.profile, scratch)
+  else await runAll(plan, scratch)
 }
 
 function parse(): Plan | null {

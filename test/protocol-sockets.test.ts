@@ -179,8 +179,9 @@ function rawFetch(port: number, path: string, init: Init): Promise<Response> {
   return new Promise((resolve, reject) => {
     const sent: Record<string, string> = { ...headers }
     if (body instanceof Uint8Array) sent['Content-Length'] = String(body.length)
-    else if (body !== undefined && sent['Content-Length'] === undefined) sent['Transfer-Encoding'] = 'chunked'
-    else if (method !== 'GET' && method !== 'HEAD') sent['Content-Length'] = '0'
+    else if (body !== undefined) {
+      if (sent['Content-Length'] === undefined) sent['Transfer-Encoding'] = 'chunked'
+    } else if (method !== 'GET' && method !== 'HEAD') sent['Content-Length'] = '0'
     const request = httpRequest({ host: '127.0.0.1', port, path, method, headers: sent, agent: false, signal })
     request.on('error', reject)
     request.on('response', (incoming) => {

@@ -128,7 +128,7 @@ function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>)
   const needs = (a: keyof Settings, b: keyof Settings, on: boolean) => {
     if (given.has(a) && !on) problems.push(`${nameOf(a)} needs ${nameOf(b)}`)
   }
-  for (const key of ['bind', 'tlsCert', 'tlsKey'] as const) together('unixSocket', key)
+  for (const key of ['bind', 'tlsCert'] as const) together('unixSocket', key)
   needs('unixSocketMode', 'unixSocket', given.has('unixSocket'))
   needs('tlsCert', 'tlsKey', given.has('tlsKey'))
   needs('tlsKey', 'tlsCert', given.has('tlsCert'))

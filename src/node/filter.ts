@@ -15,11 +15,16 @@ export type Filter = readonly { readonly target: string; readonly level: Level }
  * @throws Error that says what is wrong.
  */
 export function parseFilter(text: string): Filter {
-  return text
+  const parts = text
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '')
-    .map(parseDirective)
+  const filter = parts.map(parseDirective)
+  // Alone, the name of a foreign target would switch off everything: a misspelt level, rather.
+  const [only] = filter
+  const isForeign = only !== undefined && only.target !== '' && !only.target.startsWith('fileloft')
+  if (isForeign && parts.length === 1 && !text.includes('=')) throw unknownLevel(text)
+  return filter
 }
 
 /** The level at which a target logs. */

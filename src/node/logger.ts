@@ -28,7 +28,7 @@ export interface LogOptions {
 /** Lines are written in the background: `flush` before the process ends. */
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
   // Line by line, writing would cost more than the request that is logged.
-  const output = openDestination({ fd, sync: false, minLength: 16_384, periodicFlush: 100 })
+  const output = openDestination({ fd, sync: false, minLength: 8192, periodicFlush: 100 })
   // A reader that has gone (`fileloft | head`) must not take the server with it.
   output.on('error', () => {})
   const stream = format === 'json' ? output : pretty(output, colors)

@@ -4,11 +4,12 @@ import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { startServer, type TestServer } from '../support/server.ts'
+import type { TestServer } from '../support/server.ts'
 import { type Answer, type Client, client, octets, offsetIn, send, whole } from './client.ts'
 import { difference, idOf, sizeOf, strays } from './folder.ts'
 import { type Disk, mountDisk } from './mount.ts'
 import { type Random, seeded } from './random.ts'
+import { startWarm } from './warm.ts'
 
 const MiB = 1 << 20
 
@@ -32,7 +33,7 @@ function onDisk(title: string, run: (world: World) => Promise<void>, options = '
     }
     using disk = mounted
     const dataDir = join(disk.path, 'data')
-    await using server = await startServer({
+    await using server = await startWarm({
       dataDir,
       env: { FILELOFT_LOCK_TIMEOUT: '3', FILELOFT_ENABLE_CONCATENATION: 'true' },
     })

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { test, type TestContext } from 'node:test'
-import { startServer, type TestServer } from '../support/server.ts'
+import type { TestServer } from '../support/server.ts'
 import { type Answer, type Client, client, type Exchange, offsetIn, whole } from './client.ts'
 import { difference, locks, sizeOf } from './folder.ts'
 import { type Random, random as randomOf, seeded } from './random.ts'
+import { startWarm } from './warm.ts'
 
 /** A newcomer has the upload within this, whatever became of the one before it. */
 const seconds = 3_000
@@ -32,8 +33,8 @@ function onTwo(
     const folder = mkdtempSync(join(tmpdir(), 'fileloft-faults-'))
     const options = { dataDir: join(folder, 'data'), env: { ...env, ...more } }
     try {
-      await using a = await startServer(options)
-      await using b = await startServer(options)
+      await using a = await startWarm(options)
+      await using b = await startWarm(options)
       await run({ a, b, dataDir: a.dataDir, random }, t)
       checkLog(a)
       checkLog(b)

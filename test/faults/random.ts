@@ -8,7 +8,7 @@ export interface Random {
   /** True with this probability. */
   chance(probability: number): boolean
   pick<T>(list: readonly T[]): T
-  bytes(count: number): Buffer
+  bytes(count: number): Buffer<ArrayBuffer>
 }
 
 /** Numbers that the seed decides (mulberry32). */

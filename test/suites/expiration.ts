@@ -139,7 +139,7 @@ export const suite: Suite = {
     {
       title: 'HEAD and GET on a completed upload after its time: 200, as long as it is kept',
       async run(ctx) {
-        const server = await ctx.serve({ expiration: { afterMs: 250, sliding: false }, downloads: true })
+        const server = await ctx.serve({ expiration: { afterMs: 800, sliding: false }, downloads: true })
         const url = await create(server, 5)
         const at = await expiresAt(server, url)
         await expect(await patch(server, url, 0, bytesOf(5)), 204)
@@ -154,7 +154,7 @@ export const suite: Suite = {
         const store = await ctx.store()
         const lasting = await ctx.serve({ store, expiration: hour })
         const fresh = await createWith(lasting, bytesOf(3), {}, 10)
-        const server = await ctx.serve({ store, expiration: { afterMs: 250, sliding: false } })
+        const server = await ctx.serve({ store, expiration: { afterMs: 800, sliding: false } })
         const dead = [await create(server, 5), await create(server, 5), await create(server, 'deferred')]
         const completed = await create(server, 5)
         // The record of this one was made with offset 0 and expires like the rest, had it not been completed.
@@ -180,7 +180,7 @@ export const suite: Suite = {
     {
       title: 'sweep() beside a PATCH that goes on past the time: skipped, the PATCH stores its bytes',
       async run(ctx) {
-        const server = await ctx.serve({ expiration: { afterMs: 150 } })
+        const server = await ctx.serve({ expiration: { afterMs: 800 } })
         const url = await create(server, 10)
         const running = await stalled(server, url, 0, bytesOf(10).subarray(0, 4))
         const at = await expiresAt(server, url)

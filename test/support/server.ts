@@ -4,7 +4,7 @@
  * port and folder, which is what a crash or a deployment looks like to a client.
  */
 import { ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -35,6 +35,9 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null
 }
 
+/** A line of the JSON log. */
+export type LogRecord = Readonly<Record<string, unknown>>
+
 export interface TestServer extends AsyncDisposable {
   /** Where uploads are created, without trailing slash. */
   readonly url: string
@@ -47,7 +50,9 @@ export interface TestServer extends AsyncDisposable {
   /** Lines of stdout and stderr, of all processes so far. */
   readonly log: readonly string[]
   /** Those log lines that are JSON objects, parsed. */
-  records(): Record<string, unknown>[]
+  records(): LogRecord[]
+  /** The first record, written already or to come, that is looked for. Rejects when there is none in time. */
+  logged(what: (record: LogRecord) => boolean, timeoutMs?: number): Promise<LogRecord>
   /** Sends a signal without waiting for the end (SIGHUP, SIGSTOP, SIGCONT, a second SIGTERM). */
   signal(signal: NodeJS.Signals): void
   /**
@@ -67,9 +72,15 @@ export interface TestServer extends AsyncDisposable {
  */
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'fileloft-')))
-  const log: string[] = []
+  const log: Log = { lines: [], events: new EventEmitter() }
   let env = options.env ?? {}
-  let current = await launch(options, env, dataDir, options.port ?? 0, log)
+  const cleanUp = async () => {
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+  }
+  let current = await launch(options, env, dataDir, options.port ?? 0, log).catch(async (error: unknown) => {
+    await cleanUp()
+    throw error
+  })
   const { port } = current
 
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
@@ -79,7 +90,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   }
   const close = async () => {
     await stop('SIGKILL')
-    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+    await cleanUp()
   }
   const origin = `${env['FILELOFT_TLS_CERT'] === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
   const path = (env['FILELOFT_BASE_PATH'] ?? '/files').replace(/\/+$/, '')
@@ -88,11 +99,12 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     origin,
     port,
     dataDir,
-    log,
+    log: log.lines,
     get pid() {
       return current.pid
     },
-    records: () => log.flatMap(parseRecord),
+    records: () => log.lines.flatMap(parseRecord),
+    logged: (what, timeoutMs = 10_000) => findRecord(log, what, timeoutMs),
     signal: (signal) => void current.child.kill(signal),
     stop,
     async restart({ signal, env: changed } = {}) {
@@ -108,6 +120,12 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
 /** The command, from the sources. */
 const cli = resolve(import.meta.dirname, '../../src/node/cli.ts')
 
+interface Log {
+  readonly lines: string[]
+  /** `line` with each new one. */
+  readonly events: EventEmitter
+}
+
 interface Running {
   readonly child: ChildProcess
   readonly pid: number
@@ -120,7 +138,7 @@ async function launch(
   env: Readonly<Record<string, string>>,
   dataDir: string,
   port: number,
-  log: string[],
+  log: Log,
 ): Promise<Running> {
   const child = spawn(process.execPath, [...(options.nodeArgs ?? []), cli, ...(options.args ?? [])], {
     env: {
@@ -141,12 +159,13 @@ async function launch(
   try {
     const bound = await new Promise<number>((up, down) => {
       const onLine = (line: string) => {
-        log.push(line)
+        log.lines.push(line)
+        log.events.emit('line', line)
         const found = boundPort(line)
         if (found !== null) up(found)
       }
       for (const output of [child.stdout, child.stderr]) createInterface({ input: output }).on('line', onLine)
-      const fail = (what: string) => down(new Error(`The server ${what}. Its log:\n${log.join('\n')}`))
+      const fail = (what: string) => down(new Error(`The server ${what}. Its log:\n${log.lines.join('\n')}`))
       void exited.then(({ code, signal }) => fail(`ended (${signal ?? code}) before its start line`))
       child.once('error', (error) => fail(`could not be started: ${error.message}`))
       timer = setTimeout(() => fail('did not write its start line in time'), options.startTimeoutMs ?? 20_000)
@@ -185,10 +204,28 @@ function boundPort(line: string): number | null {
   return port > 0 ? port : null
 }
 
-function parseRecord(line: string): Record<string, unknown>[] {
+function findRecord(log: Log, what: (record: LogRecord) => boolean, timeoutMs: number): Promise<LogRecord> {
+  return new Promise((resolve, reject) => {
+    const look = (line: string) => {
+      const found = parseRecord(line).find(what)
+      if (found === undefined) return false
+      clearTimeout(timer)
+      log.events.off('line', look)
+      resolve(found)
+      return true
+    }
+    const timer = setTimeout(() => {
+      log.events.off('line', look)
+      reject(new Error(`Not in the log within ${timeoutMs} ms. The log:\n${log.lines.join('\n')}`))
+    }, timeoutMs)
+    if (!log.lines.some(look)) log.events.on('line', look)
+  })
+}
+
+function parseRecord(line: string): LogRecord[] {
   try {
     const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null ? [value as Record<string, unknown>] : []
+    return typeof value === 'object' && value !== null ? [value as LogRecord] : []
   } catch {
     return []
   }

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Config, ConfigError, readCommandLine } from '../src/node/config.ts'
+import { levelOf, parseFilter } from '../src/node/filter.ts'
+import { handlerOptions } from '../src/node/handler-options.ts'
+import { flagOf, variables } from '../src/node/variables.ts'
+
+const read = (environment: Record<string, string>, args: string[] = []) => readCommandLine(args, environment).config
+
+function problemsOf(environment: Record<string, string>, args: string[] = []): readonly string[] {
+  try {
+    read(environment, args)
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error))
+    return error.problems
+  }
+  return []
+}
+
+/** A value that is taken, what it becomes, what it needs beside it, and values that are refused. */
+const cases: {
+  [K in keyof typeof variables]: {
+    takes: [string, Config[K]][]
+    refuses: string[]
+    with?: Record<string, string>
+  }
+} = {
+  bind: {
+    takes: [
+      ['127.0.0.1:0', { host: '127.0.0.1', port: 0 }],
+      ['[::]:8080', { host: '::', port: 8080 }],
+      ['localhost:81', { host: 'localhost', port: 81 }],
+    ],
+    refuses: ['8080', ':8080', '::1:80', 'a:65536', 'a:b', 'http://a:80', '[::1]'],
+  },
+  unixSocket: { takes: [['/run/fileloft.sock', '/run/fileloft.sock']], refuses: [] },
+  unixSocketMode: {
+    takes: [
+      ['0660', 0o660],
+      ['600', 0o600],
+    ],
+    refuses: ['660x', '0888', 'rw', '07777'],
+    with: { FILELOFT_UNIX_SOCKET: '/s' },
+  },
+  dataDir: { takes: [['/srv/uploads', '/srv/uploads']], refuses: [] },
+  maxSize: {
+    takes: [
+      ['0', 0],
+      ['1048576', 1_048_576],
+      ['10GiB', 10 * 1024 ** 3],
+      ['500MB', 500_000_000],
+      ['64KiB', 65_536],
+      ['1.5 gb', 1_500_000_000],
+    ],
+    refuses: ['-1', '1e3', '10GiBs', 'GiB', '9007199254740992', '0.5', '9000TiB'],
+  },
+  basePath: {
+    takes: [
+      ['/files/', '/files'],
+      ['uploads', '/uploads'],
+      ['/a/b', '/a/b'],
+      ['/', '/'],
+    ],
+    refuses: ['/a b', '/a?b', '/a//b', '/../a', '/a#'],
+  },
+  baseUrl: {
+    takes: [['https://up.example.com/files', 'https://up.example.com/files']],
+    refuses: ['up.example.com', 'ftp://a', 'https://a/?b', 'https://a/#b', 'https://u:p@a/'],
+  },
+  behindProxy: toggleCases(),
+  lockTimeout: { takes: [['0.5', 0.5]], refuses: ['-1', 'x', '1s', '3000000', '1e3'] },
+  idleTimeout: { takes: [['0', 0]], refuses: ['-1', '∞'] },
+  shutdownTimeout: { takes: [['30', 30]], refuses: ['-1', '10s'] },
+  disableCors: toggleCases(),
+  corsAllowOrigin: {
+    takes: [
+      ['*', ['*']],
+      ['https://a.example, http://localhost:3000', ['https://a.example', 'http://localhost:3000']],
+      [
+        '/^https:\\/\\/[a-z]{1,3}\\.example$/,https://b.example',
+        [/^https:\/\/[a-z]{1,3}\.example$/, 'https://b.example'],
+      ],
+      ['tauri://localhost', ['tauri://localhost']],
+    ],
+    refuses: ['a.example', 'https://a.example/', 'https://a.example/path', '/[/', 'https://a.example,,', 'HTTPS://A'],
+  },
+  corsAllowCredentials: { ...toggleCases(), with: { FILELOFT_CORS_ALLOW_ORIGIN: 'https://a.example' } },
+  corsAllowHeaders: { takes: [['X-A, x-b', ['X-A', 'x-b']]], refuses: ['x a', 'a,,b', 'a:b'] },
+  corsExposeHeaders: { takes: [['X-A', ['X-A']]], refuses: ['é'] },
+  corsMaxAge: { takes: [['600', 600]], refuses: ['-1', '1.5', 'day'] },
+  disableTermination: toggleCases(),
+  disableCreation: toggleCases(),
+  disableCreationWithUpload: toggleCases(),
+  disableDeferLength: toggleCases(),
+  disableChecksum: toggleCases(),
+  enableDownload: toggleCases(),
+  enableConcatenation: toggleCases(),
+  enableCleanupConcatPartials: { ...toggleCases(), with: { FILELOFT_ENABLE_CONCATENATION: 'true' } },
+  enableExpiration: { ...toggleCases(['true', '1']), with: { FILELOFT_EXPIRATION_TTL: '60' } },
+  expirationTtl: { takes: [['86400', 86_400]], refuses: ['0', '-5', '1d'], with: { FILELOFT_ENABLE_EXPIRATION: '1' } },
+  sweepInterval: { takes: [['60', 60]], refuses: ['0', '0.5', 'x'], with: { FILELOFT_ENABLE_CONCATENATION: '1' } },
+  tlsCert: { takes: [['/c.pem', '/c.pem']], refuses: [], with: { FILELOFT_TLS_KEY: '/k.pem' } },
+  tlsKey: { takes: [['/k.pem', '/k.pem']], refuses: [], with: { FILELOFT_TLS_CERT: '/c.pem' } },
+  tlsMode: {
+    takes: [
+      ['tls13', 'tls13'],
+      ['TLS12-STRONG', 'tls12-strong'],
+    ],
+    refuses: ['tls11', 'ssl'],
+    with: { FILELOFT_TLS_CERT: '/c.pem', FILELOFT_TLS_KEY: '/k.pem' },
+  },
+  enableH2c: toggleCases(),
+  log: {
+    takes: [
+      ['debug', [{ target: '', level: 'debug' }]],
+      [
+        'fileloft_server=trace,warn',
+        [
+          { target: 'fileloft', level: 'trace' },
+          { target: '', level: 'warn' },
+        ],
+      ],
+      ['OFF', [{ target: '', level: 'silent' }]],
+    ],
+    refuses: ['loud', 'debgu', 'fileloft=loud', 'a=b=c', '=warn'],
+  },
+  logFormat: { takes: [['json', 'json']], refuses: ['xml'] },
+}
+
+function toggleCases(on: string[] = ['true', '1', 'TRUE', 'True']): { takes: [string, boolean][]; refuses: string[] } {
+  return { takes: on.map((text) => [text, true] as [string, boolean]), refuses: ['yes', '2', 'on', 'tru'] }
+}
+
+for (const [key, { takes, refuses, with: others = {} }] of Object.entries(cases)) {
+  const { name } = variables[key as keyof typeof variables]
+  test(`${name} is taken from the environment and from --${flagOf(name)}, and wrong values are refused by name`, () => {
+    for (const [text, value] of takes) {
+      assert.deepEqual(read({ ...others, [name]: text })[key as keyof Config], value, text)
+      assert.deepEqual(read(others, [`--${flagOf(name)}=${text}`])[key as keyof Config], value, text)
+    }
+    for (const text of refuses) {
+      const [problem, ...more] = problemsOf({ ...others, [name]: text })
+      assert.ok(problem?.startsWith(`${name} is "`), `${name}=${text}: ${problem}`)
+      assert.match(problem ?? '', /; it must be /)
+      assert.deepEqual(more, [], text)
+      assert.ok(problemsOf(others, [`--${flagOf(name)}=${text}`])[0]?.startsWith(`--${flagOf(name)} is "`), text)
+    }
+  })
+}
+
+test('an empty value is as good as none', () => {
+  const empty = Object.fromEntries(Object.values(variables).map(({ name }) => [name, '']))
+  assert.deepEqual(read(empty), read({}))
+})
+
+test('without any setting the defaults are those of the table', () => {
+  const config = read({})
+  assert.deepEqual(config.bind, { host: '0.0.0.0', port: 8080 })
+  assert.equal(config.basePath, '/files')
+  assert.deepEqual(handlerOptions(config), {
+    path: '/files',
+    maxSize: 0,
+    lockTimeoutMs: 20_000,
+    idleTimeoutMs: 60_000,
+    downloads: false,
+    removePartials: false,
+    extensions: {
+      creation: true,
+      'creation-with-upload': true,
+      'creation-defer-length': true,
+      termination: true,
+      checksum: true,
+      'checksum-trailer': true,
+      concatenation: false,
+      'concatenation-unfinished': false,
+    },
+    location: { trustForwarded: false },
+    cors: { allowOrigin: ['*'], allowCredentials: false, allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 86_400 },
+  })
+})
+
+test('a flag wins over its variable; a switch needs no value and can be switched off', () => {
+  const environment = { FILELOFT_MAX_SIZE: '1', FILELOFT_ENABLE_DOWNLOAD: 'true' }
+  assert.equal(read(environment, ['--max-size', '2']).maxSize, 2)
+  assert.equal(read({}, ['--enable-download']).enableDownload, true)
+  assert.equal(read(environment, ['--enable-download=false']).enableDownload, false)
+})
+
+test('an unknown variable or flag is refused with the nearest one that is known', () => {
+  assert.deepEqual(problemsOf({ FILELOFT_MAX_SIZ: '1', OTHER: '1' }), [
+    'FILELOFT_MAX_SIZ is no variable of fileloft; FILELOFT_MAX_SIZE may be meant',
+  ])
+  assert.deepEqual(problemsOf({ FILELOFT_S3_BUCKET_NAME_XYZ: 'secret' }), [
+    'FILELOFT_S3_BUCKET_NAME_XYZ is no variable of fileloft',
+  ])
+  assert.deepEqual(problemsOf({}, ['--max-szie=1']), ['--max-szie is no flag of fileloft; --max-size may be meant'])
+  assert.deepEqual(problemsOf({}, ['chekc']), ['"chekc" is no command; check may be meant'])
+  assert.deepEqual(problemsOf({}, ['check', 'more']), ['"more" is one word too many'])
+  assert.deepEqual(problemsOf({}, ['--max-size', '--enable-download']), ['--max-size needs a value'])
+  assert.deepEqual(problemsOf({}, ['--max-size=1', '--max-size=2']), ['--max-size is given twice'])
+})
+
+test('all problems are told at once', () => {
+  const problems = problemsOf({ FILELOFT_BIND: 'x', FILELOFT_MAX_SIZE: 'y', FILELOFT_TLS_CERT: 'c' }, ['--nope'])
+  assert.equal(problems.length, 4, problems.join('\n'))
+})
+
+test('a password in a value is not repeated', () => {
+  assert.deepEqual(problemsOf({ FILELOFT_BASE_URL: 'https://me:hunter2@a.example/' }), [
+    'FILELOFT_BASE_URL is "https://***@a.example/"; it must be an http or https URL without user, query and fragment',
+  ])
+})
+
+test('settings that contradict each other are refused', () => {
+  const contradictions: [Record<string, string>, RegExp][] = [
+    [
+      { FILELOFT_UNIX_SOCKET: '/s', FILELOFT_TLS_CERT: 'c', FILELOFT_TLS_KEY: 'k' },
+      /UNIX_SOCKET and FILELOFT_TLS_CERT/,
+    ],
+    [{ FILELOFT_UNIX_SOCKET: '/s', FILELOFT_BIND: '127.0.0.1:1' }, /UNIX_SOCKET and FILELOFT_BIND/],
+    [{ FILELOFT_UNIX_SOCKET_MODE: '0600' }, /UNIX_SOCKET_MODE needs FILELOFT_UNIX_SOCKET/],
+    [{ FILELOFT_TLS_CERT: 'c' }, /TLS_CERT needs FILELOFT_TLS_KEY/],
+    [{ FILELOFT_TLS_KEY: 'k' }, /TLS_KEY needs FILELOFT_TLS_CERT/],
+    [{ FILELOFT_TLS_MODE: 'tls13' }, /TLS_MODE needs FILELOFT_TLS_CERT/],
+    [{ FILELOFT_ENABLE_H2C: '1', FILELOFT_TLS_CERT: 'c', FILELOFT_TLS_KEY: 'k' }, /ENABLE_H2C and FILELOFT_TLS_CERT/],
+    [{ FILELOFT_CORS_ALLOW_CREDENTIALS: '1' }, /CREDENTIALS needs FILELOFT_CORS_ALLOW_ORIGIN to name origins/],
+    [
+      { FILELOFT_DISABLE_CORS: '1', FILELOFT_CORS_ALLOW_ORIGIN: 'https://a.b' },
+      /DISABLE_CORS and FILELOFT_CORS_ALLOW_O/,
+    ],
+    [{ FILELOFT_DISABLE_CORS: '1', FILELOFT_CORS_MAX_AGE: '1' }, /DISABLE_CORS and FILELOFT_CORS_MAX_AGE/],
+    [{ FILELOFT_ENABLE_EXPIRATION: '1' }, /ENABLE_EXPIRATION needs FILELOFT_EXPIRATION_TTL/],
+    [{ FILELOFT_EXPIRATION_TTL: '60' }, /EXPIRATION_TTL needs FILELOFT_ENABLE_EXPIRATION/],
+    [{ FILELOFT_SWEEP_INTERVAL: '60' }, /SWEEP_INTERVAL needs FILELOFT_ENABLE_EXPIRATION/],
+    [{ FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: '1' }, /PARTIALS needs FILELOFT_ENABLE_CONCATENATION/],
+    [{ FILELOFT_DISABLE_CREATION: '1', FILELOFT_ENABLE_CONCATENATION: '1' }, /DISABLE_CREATION and FILELOFT_ENABLE_C/],
+  ]
+  for (const [environment, expected] of contradictions) {
+    const problems = problemsOf(environment)
+    assert.equal(problems.length, 1, JSON.stringify([environment, problems]))
+    assert.match(problems[0] ?? '', expected)
+  }
+  assert.deepEqual(problemsOf({ FILELOFT_DISABLE_CORS: '1', FILELOFT_CORS_ALLOW_ORIGIN: '*' }), [])
+})
+
+test('RUST_LOG counts where FILELOFT_LOG is unset, and only warns when it is not understood', () => {
+  assert.deepEqual(read({ RUST_LOG: 'debug' }).log, [{ target: '', level: 'debug' }])
+  assert.deepEqual(read({ RUST_LOG: 'debug', FILELOFT_LOG: 'warn' }).log, [{ target: '', level: 'warn' }])
+  const odd = read({ RUST_LOG: 'a=b=c' })
+  assert.deepEqual(odd.log, [])
+  assert.match(odd.warnings.join(), /RUST_LOG is not understood/)
+})
+
+test('a filter gives each target the level of the longest prefix', () => {
+  const level = (filter: string, target: string) => levelOf(parseFilter(filter), target)
+  assert.equal(level('', 'fileloft::http'), 'info')
+  assert.equal(level('debug', 'fileloft::http'), 'debug')
+  assert.equal(level('fileloft_server=trace,warn', 'fileloft::http'), 'trace')
+  assert.equal(level('warn,fileloft::http=off', 'fileloft::http'), 'silent')
+  assert.equal(level('warn,fileloft::http=off', 'fileloft::handler'), 'warn')
+  assert.equal(level('hyper=warn,tokio', 'fileloft::http'), 'silent')
+  assert.equal(level('info,hyper=warn', 'fileloft::http'), 'info')
+  assert.equal(level('fileloft', 'fileloft::http'), 'trace')
+})
