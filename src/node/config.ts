@@ -77,7 +77,7 @@ function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>
     else problems.push(problemOf(variable, source.label, input, result.issues[0].message))
   }
   const warnings: string[] = []
-  problems.push(...contradictions(settings as Partial<Settings>, given))
+  problems.push(...contradictions(settings, given))
   if (problems.length > 0) throw new ConfigError(problems)
   const log = (settings['log'] as Filter | undefined) ?? rustLog(environment, warnings)
   const config = settings as unknown as Settings

@@ -2,6 +2,7 @@ import { createServer, type Server as HttpServer } from 'node:http'
 import { createServer as createHttp2Server, type Http2Session } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import { type Incoming, inviteLater, type Outgoing } from './platform.ts'
 import { tellProtocol } from './protocol.ts'
@@ -50,6 +51,8 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
   const connections = new Set<Socket>()
   const sessions = new Set<Http2Session>()
   const undecided = new Set<Socket>()
+  /** HTTP/1.1 connections without a request so far. */
+  const fresh = new Set<Socket>()
   let closing = false
 
   for (const each of [server, http2]) {
@@ -59,10 +62,13 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
       listener(incoming, outgoing)
     })
   }
+  server.on('request', ({ socket }) => fresh.delete(socket))
   server.on('connection', (socket: Socket) => {
     connections.add(socket)
     socket.once('close', () => connections.delete(socket))
+    if (secure === null && !h2c) remember(socket)
   })
+  server.on('clientError', answerBroken)
   http2.on('session', (session) => {
     sessions.add(session)
     session.once('close', () => sessions.delete(session))
@@ -70,19 +76,24 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
     if (closing) session.close()
   })
 
+  const remember = (socket: Socket) => {
+    fresh.add(socket)
+    socket.once('close', () => fresh.delete(socket))
+  }
   const toHttp2 = (socket: Socket) => void http2.emit('connection', socket)
   if (secure !== null) {
     divert(secure, 'secureConnection', (socket: TLSSocket, toHttp1) => {
-      if (socket.alpnProtocol === 'h2') toHttp2(socket)
-      else toHttp1()
+      if (socket.alpnProtocol === 'h2') return toHttp2(socket)
+      remember(socket)
+      toHttp1()
     })
   } else if (h2c) {
     divert(server, 'connection', (socket: Socket, toHttp1) => {
       undecided.add(socket)
       tellProtocol(socket, headersTimeout, (protocol) => {
         undecided.delete(socket)
-        if (protocol === 'http2') toHttp2(socket)
-        else if (protocol === 'http1') toHttp1()
+        if (protocol === 'http2') return toHttp2(socket)
+        if (protocol === 'http1') toHttp1()
       })
     })
   }
@@ -97,6 +108,8 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
       })
       for (const session of sessions) session.close()
       for (const socket of undecided) socket.destroy()
+      // Opened ahead of a request that never came: Node does not count them as idle. TLS has read its handshake.
+      for (const socket of fresh) if (secure !== null || socket.bytesRead === 0) socket.destroy()
       return closed
     },
     destroy() {
@@ -104,6 +117,24 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
       for (const socket of connections) socket.destroy()
     },
   }
+}
+
+const brokenStatuses: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+}
+
+/**
+ * Answers what is no HTTP, as Node does by itself. A body that ends too early gets no answer: the 400 that Node sends
+ * then tells clients to give up, where they should come back and go on.
+ */
+function answerBroken(error: Error & { code?: string }, socket: Duplex): void {
+  const { code = '' } = error
+  if (code !== 'HPE_INVALID_EOF_STATE' && socket.writable) {
+    socket.write(`HTTP/1.1 ${brokenStatuses[code] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`)
+  }
+  socket.destroy()
 }
 
 /** Comes before the server's own listener for new connections, the first one, and decides whether it gets them. */

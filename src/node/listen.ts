@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { Config } from './config.ts'
 
 /**
@@ -39,6 +39,8 @@ async function listenOnSocket(server: Server, path: string, mode: number | undef
 
 /** A crash leaves its socket behind. One that still answers, and a file of another kind, are not ours to remove. */
 async function removeStale(path: string): Promise<void> {
+  // `listen` would call it a lack of permission.
+  if (!existsSync(dirname(path))) throw new Error('there is no such directory')
   const stats = lstatSync(path, { throwIfNoEntry: false })
   if (stats === undefined) return
   if (!stats.isSocket()) throw new Error('there is a file of that name which is no socket')
@@ -75,7 +77,6 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: 'this user is not allowed to',
   EADDRNOTAVAIL: 'this machine has no such address',
   ENOTFOUND: 'there is no host of that name',
-  ENOENT: 'there is no such directory',
 }
 
 function reasonOf(error: unknown): string {

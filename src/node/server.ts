@@ -1,6 +1,6 @@
 import { getRequestListener } from '@hono/node-server'
 import { createTusHandler } from '../handler.ts'
-import { logWhenDone } from './access-log.ts'
+import { logWhenDone, type RequestNotes } from './access-log.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { handlerOptions } from './handler-options.ts'
@@ -33,10 +33,15 @@ export interface RunningServer {
 export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
   const { store, locker, about, notice } = storage ?? (await openStorage(config))
   const tls = readTls(config)
+  const notes = new WeakMap<Request | Incoming, RequestNotes>()
   const handler = createTusHandler({
     ...handlerOptions(config),
     store,
     locker,
+    onCreate({ upload, request }) {
+      const note = notes.get(request)
+      if (note !== undefined) note.created = upload.id
+    },
     onError(error, request) {
       const where = request === null ? {} : { method: request.method, path: new URL(request.url).pathname }
       logs.handler.error({ ...where, err: error }, 'failure')
@@ -50,6 +55,8 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   const listener = getRequestListener(
     async (request, { incoming, outgoing }) => {
       const platform = platforms.get(incoming) ?? nodePlatform(incoming, outgoing)
+      const note = notes.get(incoming)
+      if (note !== undefined) notes.set(request, note)
       const response = await app.fetch(request, { platform })
       if (closing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false
       closeUnlessComplete(incoming, outgoing)
@@ -66,7 +73,7 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
     const platform = nodePlatform(incoming, outgoing)
     platforms.set(incoming, platform)
-    logWhenDone(logs.http, mount, incoming, outgoing, platform)
+    notes.set(incoming, logWhenDone(logs.http, mount, incoming, outgoing, platform))
     incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
     void listener(incoming, outgoing)
   }
