@@ -23,23 +23,23 @@ export function tus(handler: TusHandler): Handler {
 }
 
 /** What `@hono/node-server` puts beside the request; told by its shape, for this file runs where Node is not. */
-function nodeBindings({ env }: Context): { incoming: Incoming; outgoing: Outgoing } | null {
+function nodeBindings({ env }: Context): NodeBindings | null {
   return isNodeEnv(env) ? env : null
 }
 
-function isNodeEnv(env: unknown): env is { incoming: Incoming; outgoing: Outgoing } {
-  return (
-    typeof env === 'object' &&
-    env !== null &&
-    'incoming' in env &&
-    'outgoing' in env &&
-    hasMethod(env.incoming, 'readableFlowing', 'pause') &&
-    hasMethod(env.outgoing, 'writableEnded', 'writeHead')
-  )
+interface NodeBindings {
+  readonly incoming: Incoming
+  readonly outgoing: Outgoing
 }
 
-function hasMethod(value: unknown, property: string, method: string): boolean {
-  return (
-    typeof value === 'object' && value !== null && property in value && typeof Reflect.get(value, method) === 'function'
-  )
+function isNodeEnv(env: unknown): env is NodeBindings {
+  return isObject(env) && hasMethod(env['incoming'], 'pause') && hasMethod(env['outgoing'], 'writeHead')
+}
+
+function hasMethod(value: unknown, name: string): boolean {
+  return isObject(value) && typeof value[name] === 'function'
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }

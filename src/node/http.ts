@@ -77,6 +77,8 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
   })
 
   const remember = (socket: Socket) => {
+    // It was accepted before, and its TLS handshake has taken until now.
+    if (closing) socket.destroy()
     fresh.add(socket)
     socket.once('close', () => fresh.delete(socket))
   }

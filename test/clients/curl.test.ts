@@ -76,7 +76,7 @@ describe('curl over HTTP/1.1', () => {
 
   test('PATCH with Expect: 100-continue: invited, then stored', async () => {
     const url = await createWithCurl(server.url, small.size)
-    const expecting = ['-H', 'Expect: 100-continue', '--expect100-timeout', '60']
+    const expecting = ['-H', 'Expect: 100-continue', '--expect100-timeout', '15']
     const patched = await curl(['-X', 'PATCH', url, ...patchHeaders(0), ...expecting, '-T', small.path])
     assert.deepEqual(patched.interim, [100])
     assert.equal(patched.status, 204)
@@ -86,7 +86,7 @@ describe('curl over HTTP/1.1', () => {
   test('PATCH with Expect: 100-continue at a wrong offset: 409, and the body is never sent', async () => {
     await using proxy = await startBreakingProxy(server.port)
     const url = await createWithCurl(`${proxy.origin}/files`, small.size)
-    const expecting = ['-H', 'Expect: 100-continue', '--expect100-timeout', '60']
+    const expecting = ['-H', 'Expect: 100-continue', '--expect100-timeout', '15']
     const patched = await curl(['-X', 'PATCH', url, ...patchHeaders(5), ...expecting, '-T', small.path])
     assert.deepEqual(patched.interim, [])
     assert.equal(patched.status, 409)

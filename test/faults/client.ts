@@ -34,6 +34,9 @@ export const octets = 'application/offset+octet-stream'
 /** Bytes handed to the socket at once. */
 const pieceBytes = 64 * 1024
 
+/** A request that has not been answered by then is given up, so that no test waits for ever. */
+const patienceMs = 45_000
+
 /** A request with `Tus-Resumable`, on a connection of its own or of `agent`. */
 export function send(url: string, method: string, options: Sending = {}, agent: Agent | false = false): Exchange {
   const { body, chunked = false, times = 1 } = options
@@ -48,6 +51,8 @@ export function send(url: string, method: string, options: Sending = {}, agent: 
     },
   })
   request.setNoDelay(true)
+  const timer = setTimeout(() => request.destroy(), patienceMs)
+  request.once('close', () => clearTimeout(timer))
   const answer = answerTo(request)
   if (body === undefined) request.end()
   else void pour(request, body, options)

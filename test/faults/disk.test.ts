@@ -146,7 +146,7 @@ onDisk('a start on a full disk: HEAD tells the offset, DELETE frees the space, u
   disk.fill()
   await server.restart()
   const after = client(server)
-  assert.equal((await fetch(`${server.origin}/healthz`)).status, 200)
+  assert.equal(await probe(server, '/healthz'), 200)
   assert.equal(await after.offset(upload), MiB)
   const answer = await after.remove(victim)
   assert.equal(answer.status, 204, answer.body.toString())
@@ -186,14 +186,18 @@ onDisk('a disk remounted read-only: 5xx, nothing lost; it goes on once it is wri
   // A client that looks for its upload must not start a new one: it does on any 4xx but 423.
   const head = await tus.head(upload)
   assert.ok(head.status === 200 || head.status === 423 || head.status >= 500, `HEAD answered ${head.status}`)
-  assert.equal((await fetch(`${server.origin}/healthz`)).status, 200)
-  assert.equal((await fetch(`${server.origin}/readyz`)).status, 503)
+  assert.equal(await probe(server, '/healthz'), 200)
+  assert.equal(await probe(server, '/readyz'), 503)
   disk.remount('rw')
-  assert.equal((await fetch(`${server.origin}/readyz`)).status, 200)
+  assert.equal(await probe(server, '/readyz'), 200)
   const offset = await stored(world, upload, source, MiB)
   await confirmed(tus, upload, offset, source.subarray(offset))
   await finished(world, upload, source)
 })
+
+async function probe(server: TestServer, path: '/healthz' | '/readyz'): Promise<number> {
+  return (await fetch(server.origin + path, { signal: AbortSignal.timeout(5_000) })).status
+}
 
 /** A PATCH that must be taken whole. */
 async function confirmed(tus: Client, upload: string, offset: number, bytes: Uint8Array): Promise<void> {
@@ -229,7 +233,7 @@ async function finished({ disk, tus, server, dataDir }: World, upload: string, s
   assert.equal(difference(dataDir, upload, source, source.length), -1)
   assert.ok(!existsSync(join(disk.path, 'ballast')) || disk.free() >= 0)
   assert.deepEqual(strays(dataDir, []).filter(isLock), [], 'locks')
-  assert.equal((await fetch(`${server.origin}/healthz`)).status, 200)
+  assert.equal(await probe(server, '/healthz'), 200)
 }
 
 /** A file at the top, where only uploads lie. */

@@ -121,7 +121,7 @@ void test(
     const statuses = new Map<number, number>()
     for (let count = 0; count < 200; count++) {
       const { url, init } = oddFetch(random, server, upload)
-      const answer = await fetch(url, init)
+      const answer = await fetch(url, { ...init, signal: AbortSignal.timeout(deadlineMs) })
       const text = await answer.text()
       const what = `${init.method} ${url} ${JSON.stringify(init.headers)} answered ${answer.status} ${text}`
       assert.ok(answer.status < 500, what)
