@@ -49,9 +49,9 @@ interface Run {
   answered(answer: Answer | null): boolean
 }
 
-/** When to kill: once so many bytes of the upload have been sent, or have been confirmed by an answer. */
+/** When to kill: once so many bytes of the upload have been sent, or lie in its file, or were confirmed by an answer. */
 interface Fuse {
-  readonly on: 'sent' | 'answered'
+  readonly on: 'sent' | 'stored' | 'answered'
   readonly bytes: number
   burnt: boolean
 }
@@ -60,7 +60,7 @@ const shapes: readonly Shape[] = [
   {
     name: 'one long PATCH',
     length: 64 * MiB,
-    marks: ['sent'],
+    marks: ['sent', 'stored'],
     async run(run) {
       run.path ??= await run.client.create(run.source.length)
       await patch(run, run.told, run.source.length)
@@ -93,12 +93,12 @@ const shapes: readonly Shape[] = [
   {
     name: 'PATCHes with a SHA-1',
     length: 64 * MiB,
-    marks: ['sent', 'answered'],
+    marks: ['sent', 'stored', 'stored', 'answered'],
     async run(run) {
       run.path ??= await run.client.create(run.source.length)
       while (run.told < run.source.length) {
         // On both sides of what a store might hold in memory.
-        const end = run.told + run.random.pick([100_000, MiB, 3 * MiB, 9 * MiB])
+        const end = run.told + run.random.pick([100_000, MiB, 3 * MiB, 9 * MiB, 9 * MiB])
         if (!(await patch(run, run.told, end, (bytes) => ({ 'Upload-Checksum': sha1(bytes) }), [run.told, end]))) return
       }
     },
@@ -106,7 +106,7 @@ const shapes: readonly Shape[] = [
   {
     name: 'deferred length, chunked',
     length: 64 * MiB,
-    marks: ['sent', 'answered'],
+    marks: ['sent', 'stored', 'answered'],
     async run(run) {
       run.path ??= await run.client.create(null)
       while (run.told < run.source.length) {
@@ -155,6 +155,7 @@ function start(shape: Shape, server: TestServer, random: Random): Run {
     fuse: null,
     sent(bytes) {
       burn(run, 'sent', bytes)
+      if (run.fuse?.on === 'stored' && run.path !== null) burn(run, 'stored', sizeOf(server.dataDir, run.path))
     },
     answered(answer) {
       if (answer === null) {
