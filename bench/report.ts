@@ -89,7 +89,7 @@ export function targetTable(server: ServerId, results: Results): string {
     const limit = `${atLeast === undefined ? 'at most' : 'at least'} ${atLeast ?? atMost}`
     const unit = peer === undefined ? ' MiB' : peer === 'tusd' ? ' x tusd' : ' x @tus/server'
     const what = { rate: 'rate', cpu: 'CPU', peakMiB: 'peak memory' }[field]
-    rows.push([isMet ? 'met' : 'MISSED', workload, what, `${limit}${unit}`, `is ${number(figure)}`])
+    rows.push([isMet ? 'met' : 'MISSED', workload, what, `${limit}${unit}`, `is ${figure.toPrecision(3)}`])
   }
   return align(rows)
 }

@@ -57,8 +57,9 @@ export function createCors(options: CorsOptions | false, methods: readonly strin
     // The answer differs by origin, also for a request that named none: caches must know.
     if (!any) headers['Vary'] = 'Origin'
     const origin = request.headers.get('origin')
-    if (origin === null || !(any || rules.some((rule) => matches(rule, origin, request)))) return
-    headers['Access-Control-Allow-Origin'] = any ? '*' : origin
+    if (!any && (origin === null || !rules.some((rule) => matches(rule, origin, request)))) return
+    // Without an origin, too, where it makes no difference: a cache may hand the answer to a page later.
+    headers['Access-Control-Allow-Origin'] = any || origin === null ? '*' : origin
     if (allowCredentials) headers['Access-Control-Allow-Credentials'] = 'true'
     if (request.method === 'OPTIONS' && request.headers.has('access-control-request-method')) {
       headers['Access-Control-Allow-Methods'] = allowMethods
@@ -72,7 +73,8 @@ export function createCors(options: CorsOptions | false, methods: readonly strin
 
 function matches(rule: OriginRule, origin: string, request: Request): boolean {
   if (typeof rule === 'string') return rule === origin
-  if (typeof rule === 'function') return rule(origin, request)
+  // Not merely truthy: the promise of an async function must not open the door.
+  if (typeof rule === 'function') return rule(origin, request) === true
   // A global or sticky expression remembers where it stopped.
   rule.lastIndex = 0
   return rule.test(origin)

@@ -2,8 +2,8 @@
  * The two kinds of failure, and the one table that gives each a status.
  *
  * The statuses follow what clients do next. tus-js-client retries 409, 423 and everything that is not 4xx; any other
- * 4xx is final. On a HEAD it waits for 423 and starts a new upload on any other 4xx, so 423 is what a lock timeout
- * answers.
+ * 4xx is final. On a HEAD it waits for 423 only and starts a new upload on any other failure, so 423 is what a lock
+ * timeout answers.
  */
 
 /** Every code an answer can carry, its status and what it says when nothing more precise is known. */
@@ -17,7 +17,6 @@ const table = {
   not_found: [404, 'The upload was not found'],
   method_not_allowed: [405, 'The method is not allowed here'],
   offset_mismatch: [409, 'Upload-Offset is not the current offset'],
-  upload_exists: [409, 'An upload with this id exists already'],
   gone: [410, 'The upload has expired'],
   unsupported_version: [412, 'Tus-Resumable must be 1.0.0'],
   too_large: [413, 'The upload is larger than allowed'],
@@ -49,9 +48,11 @@ export class TusError extends Error {
     message?: string,
     options: { status?: number; headers?: Record<string, string>; cause?: unknown } = {},
   ) {
+    const status = options.status ?? table[code][0]
+    if (!(status >= 400 && status <= 599)) throw new TypeError(`TusError: status must be from 400 to 599: ${status}`)
     super(message ?? table[code][1], options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
-    this.status = options.status ?? table[code][0]
+    this.status = status
     this.headers = options.headers ?? {}
   }
 }

@@ -29,14 +29,17 @@ export function createTusHandler(options: TusHandlerOptions): TusHandler {
   const context = createContext(options)
   const mount = options.path.replace(/\/+$/, '')
   const cors = createCors(options.cors ?? {}, methodsOf(context))
-  const location = options.location ?? {}
+  const { baseUrl, ...location } = options.location ?? {}
+  // As it may stand in a header: a host of another script in its ASCII form, a path encoded.
+  const places = baseUrl === undefined ? location : { ...location, baseUrl: new URL(baseUrl).href }
   let active = 0
   let idle: (() => void) | null = null
+  let closed: Promise<void> | null = null
 
   const handle = async (request: Request, platform?: Platform): Promise<Response> => {
     active++
     try {
-      const locator = createLocator(mount, location, request, platform)
+      const locator = createLocator(mount, places, request, platform)
       return await respond({ context, request, platform, locator }, mount, cors)
     } finally {
       active--
@@ -46,35 +49,48 @@ export function createTusHandler(options: TusHandlerOptions): TusHandler {
   return Object.assign(handle, {
     extensions: [...context.extensions],
     sweep: () => sweep(context),
-    async close() {
+    close() {
       context.closing = true
       stopAll(context)
-      if (active > 0) await new Promise<void>((resolve) => (idle = resolve))
+      closed ??= active === 0 ? Promise.resolve() : new Promise((resolve) => (idle = resolve))
+      return closed
     },
   })
 }
 
+const commonHeaders = { 'Tus-Resumable': version, 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' }
+
 /** The one place where answers and failures become responses. */
 async function respond(call: Call, mount: string, cors: Cors): Promise<Response> {
   const { context, request } = call
-  let answer: Answer
   try {
-    answer = await route(call, mount)
+    return toResponse(await route(call, mount), call, cors)
   } catch (error) {
-    answer = failure(error, context, request)
+    try {
+      return toResponse(failure(error, context, request), call, cors)
+    } catch (unsendable) {
+      // A header that no response can carry.
+      context.report(unsendable, request)
+      return new Response('Internal error\n', { status: 500, headers: commonHeaders })
+    }
   }
-  const headers: Record<string, string> = {
-    'Tus-Resumable': version,
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    ...answer.headers,
+}
+
+function toResponse({ status, headers, body }: Answer, { context, request }: Call, cors: Cors): Response {
+  const all: Record<string, string> = {
+    ...commonHeaders,
+    ...headers,
   }
   try {
-    cors(request, headers)
+    cors(request, all)
   } catch (error) {
+    // An origin rule that throws allows nobody.
     context.report(error, request)
   }
-  return new Response(request.method === 'HEAD' ? null : (answer.body ?? null), { status: answer.status, headers })
+  if (request.method === 'HEAD') return new Response(null, { status, headers: all })
+  // Without it servers fall back to chunks, even for nothing.
+  if (body === undefined && status !== 204 && status !== 304) all['Content-Length'] ??= '0'
+  return new Response(body ?? null, { status, headers: all })
 }
 
 async function route(call: Call, mount: string): Promise<Answer> {
@@ -92,7 +108,7 @@ async function route(call: Call, mount: string): Promise<Answer> {
   // A browser or a player asks for the file without knowing of tus.
   const tus = request.headers.get('tus-resumable')
   if (id !== null && (method === 'GET' || (method === 'HEAD' && tus === null && context.downloads)))
-    return get(call, id)
+    return get(call, id, method)
   if (tus !== version) throw new TusError('unsupported_version', undefined, { headers: { 'Tus-Version': version } })
   if (id !== null && method === 'HEAD') return head(call, id)
   if (id !== null && method === 'DELETE') return remove(call, id)

@@ -9,7 +9,10 @@ import type { Upload } from './store.ts'
  * request has not happened (creation, termination) or is not completed (finish).
  */
 export interface UploadCallbacks {
-  /** Before an upload is created. `upload` is what will be stored. Throw to refuse it. */
+  /**
+   * Before an upload is created, the partial ones of a parallel upload (`upload.concat`) included: clients send their
+   * metadata with the final one only. `upload` is what will be stored. Throw to refuse it.
+   */
   readonly onCreate?: (event: CreateEvent) => void | Promise<void>
 
   /**
@@ -26,7 +29,7 @@ export interface UploadCallbacks {
    * Bytes became durable. At most one call per upload in `progressIntervalMs`, in order, never after `onFinish`.
    * What it throws is reported to `onError` and changes nothing.
    */
-  readonly onProgress?: (event: UploadEvent) => void
+  readonly onProgress?: (event: UploadEvent) => void | Promise<void>
 }
 
 export interface UploadEvent {

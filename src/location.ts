@@ -18,7 +18,8 @@ export function createLocator(
   request: Request,
   platform: Platform | undefined,
 ): Locator {
-  const forwarded = () => (options.trustForwarded === true ? readForwarded(request.headers) : {})
+  let known: Forwarded | undefined
+  const forwarded = () => (known ??= options.trustForwarded === true ? readForwarded(request.headers) : {})
   return {
     locate(id) {
       const path = `/${encodeId(id)}`
@@ -39,12 +40,10 @@ export function createLocator(
       }
       const publicBase = options.baseUrl === undefined ? null : new URL(trimSlash(options.baseUrl)).pathname
       const { prefix } = forwarded()
-      for (const base of [publicBase, prefix === undefined ? null : prefix + mount, mount]) {
-        if (base !== null && path.startsWith(`${trimSlash(base)}/`)) {
-          return decodeId(path.slice(trimSlash(base).length + 1))
-        }
-      }
-      return null
+      const bases = [publicBase ?? mount, (prefix ?? '') + mount, mount].map(trimSlash)
+      // The longest first: a short one would take the rest of a longer one for a part of the id.
+      const base = bases.sort((a, b) => b.length - a.length).find((each) => path.startsWith(`${each}/`))
+      return base === undefined ? null : decodeId(path.slice(base.length + 1))
     },
   }
 }
@@ -77,15 +76,14 @@ const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
 /** A path without a second slash at its start, which would make it a host, and without dot segments. */
 const prefixPattern = /^(?:\/(?!\.\.?(?:\/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)*\/?$/
 
-/** The first element of `Forwarded` (RFC 7239), by parameter. */
+/** The first element of `Forwarded` (RFC 7239), by parameter. No value we use can hold a comma or semicolon. */
 function parseForwarded(value: string | null): Map<string, string> {
-  const element = value?.match(/^(?:[^",]|"(?:[^"\\]|\\.)*")*/)?.[0] ?? ''
-  const pairs = element.matchAll(/([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+))/g)
+  const [element = ''] = (value ?? '').split(',', 1)
   return new Map(
-    [...pairs].map(([, name = '', quoted, token = '']) => [
-      name.toLowerCase(),
-      quoted === undefined ? token : quoted.replace(/\\(.)/g, '$1'),
-    ]),
+    element.split(';').map((pair) => {
+      const [name = '', text = ''] = pair.split('=', 2)
+      return [name.trim().toLowerCase(), text.trim().replace(/^"|"$/g, '')]
+    }),
   )
 }
 

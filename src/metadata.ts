@@ -20,9 +20,7 @@ export function checkMetadata(value: string | null, maxSize: number): string | n
       throw new TusError('invalid_header', 'Upload-Metadata has a key that is empty or not plain ASCII')
     }
     if (seen.has(key)) throw new TusError('invalid_header', `Upload-Metadata has the key ${key} twice`)
-    if (!base64Pattern.test(encoded)) {
-      throw new TusError('invalid_header', `Upload-Metadata has a value for ${key} that is not base64`)
-    }
+    if (!base64Pattern.test(encoded)) throw notBase64(key)
     seen.add(key)
   }
   return value
@@ -31,6 +29,7 @@ export function checkMetadata(value: string | null, maxSize: number): string | n
 /**
  * Decodes an `Upload-Metadata` value: keys to values read as UTF-8; a key without value becomes `''`.
  *
+ * @throws TusError when a value is not base64, which no stored upload's is.
  * @example parseMetadata('filename aGVsbG8udHh0') // { filename: 'hello.txt' }
  */
 export function parseMetadata(value: string | null): Record<string, string> {
@@ -38,10 +37,15 @@ export function parseMetadata(value: string | null): Record<string, string> {
   const result = Object.create(null) as Record<string, string>
   if (value === null) return result
   for (const [key, encoded] of pairs(value)) {
+    if (!base64Pattern.test(encoded)) throw notBase64(key)
     const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0))
     result[key] = new TextDecoder().decode(bytes)
   }
   return result
+}
+
+function notBase64(key: string): TusError {
+  return new TusError('invalid_header', `Upload-Metadata has a value for ${key} that is not base64`)
 }
 
 function* pairs(value: string): Generator<[key: string, encoded: string]> {

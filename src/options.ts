@@ -28,7 +28,7 @@ export interface TusHandlerOptions extends UploadCallbacks {
 
   /**
    * Lets one request at a time work on an upload. Several processes on one store need a locker that they share.
-   * @default memoryLocker(), for one process
+   * @default memoryLocker(), the same one for all handlers of a store object: for one process
    */
   readonly locker?: Locker
 
@@ -101,7 +101,7 @@ export interface TusHandlerOptions extends UploadCallbacks {
   readonly progressIntervalMs?: number
 
   /** Told about every failure that is not the client's: what is answered 5xx, and what failed in the background. */
-  readonly onError?: (error: unknown, request: Request | null) => void
+  readonly onError?: (error: unknown, request: Request | null) => void | Promise<void>
 }
 
 export interface ExpirationOptions {
@@ -152,7 +152,7 @@ export interface LocationOptions {
 export interface SweepResult {
   /** Uploads removed because they had expired. */
   readonly removed: number
-  /** Expired uploads left for the next time, because a request works on them or their removal failed. */
+  /** Uploads left for the next time: a request works on them, or removing or joining them failed. */
   readonly skipped: number
   /** Final uploads whose partials had been completed meanwhile and that are now complete. */
   readonly concatenated: number
@@ -162,7 +162,7 @@ export interface SweepResult {
 export interface TusHandler {
   /** Answers one request. Never rejects: failures are answers. */
   (request: Request, platform?: Platform): Promise<Response>
-  /** What is on, as `Tus-Extension` says it (checksum-trailer depends on the request and is added there). */
+  /** What is on. `Tus-Extension` leaves out checksum-trailer where the runtime cannot tell trailers. */
   readonly extensions: readonly Extension[]
   /**
    * Removes expired incomplete uploads, never completed ones, and completes final uploads whose partials are done.

@@ -1,5 +1,6 @@
 import { checksumAlgorithms } from './body/checksum.ts'
 import { randomId } from './id.ts'
+import type { Locker } from './locker.ts'
 import { memoryLocker } from './lockers/memory.ts'
 import { type Extension, extensionNames, type TusHandlerOptions } from './options.ts'
 import type { Store } from './store.ts'
@@ -15,7 +16,7 @@ export function createContext(options: TusHandlerOptions): Context {
   const extensions = extensionsOf(options)
   return {
     store,
-    locker: options.locker ?? memoryLocker(),
+    locker: options.locker ?? lockerOf(store),
     extensions,
     callbacks: options,
     maxSize,
@@ -29,7 +30,8 @@ export function createContext(options: TusHandlerOptions): Context {
     progressIntervalMs: options.progressIntervalMs ?? 500,
     report(error, request) {
       try {
-        onError?.(error, request)
+        const result = onError?.(error, request)
+        if (result instanceof Promise) result.catch(() => {})
       } catch {
         // A failing reporter must not fail the request it reports on.
       }
@@ -38,6 +40,15 @@ export function createContext(options: TusHandlerOptions): Context {
     progress: new Map(),
     closing: false,
   }
+}
+
+/** Two handlers on one store must not both write to an upload. */
+const lockers = new WeakMap<Store, Locker>()
+
+function lockerOf(store: Store): Locker {
+  const locker = lockers.get(store) ?? memoryLocker()
+  lockers.set(store, locker)
+  return locker
 }
 
 /** On is what is not switched off and what the store can do, and what it builds on is on as well. */
@@ -74,6 +85,10 @@ function checkOptions(options: TusHandlerOptions): void {
   if (!/^\/(?!\/)[^?#\s]*$/.test(options.path)) {
     throw new TypeError(`path must start with one slash and hold no query: ${JSON.stringify(options.path)}`)
   }
+  const { pathname } = new URL(options.path, 'http://localhost')
+  if (pathname !== options.path) {
+    throw new TypeError(`path must be as it stands in a URL, ${pathname}: ${JSON.stringify(options.path)}`)
+  }
   checkStore(options.store)
   for (const name of Object.keys(options.extensions ?? {})) {
     if (!extensionNames.some((known) => known === name)) {
@@ -81,23 +96,27 @@ function checkOptions(options: TusHandlerOptions): void {
     }
   }
   const { maxSize, expiration, location } = options
-  const counts = {
-    ...(typeof maxSize !== 'function' && { maxSize }),
-    maxMetadataSize: options.maxMetadataSize,
-    lockTimeoutMs: options.lockTimeoutMs,
-    idleTimeoutMs: options.idleTimeoutMs,
-    progressIntervalMs: options.progressIntervalMs,
-    'expiration.afterMs': expiration?.afterMs,
-  }
-  for (const [name, value] of Object.entries(counts)) {
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
-      throw new TypeError(`${name} must be a whole number from 0 to 2^53-1: ${String(value)}`)
+  const limits: [name: string, value: number | undefined, least: number, most: number][] = [
+    ['maxSize', typeof maxSize === 'function' ? 0 : maxSize, 0, Number.MAX_SAFE_INTEGER],
+    ['maxMetadataSize', options.maxMetadataSize, 0, Number.MAX_SAFE_INTEGER],
+    ['lockTimeoutMs', options.lockTimeoutMs, 0, longestTimerMs],
+    ['idleTimeoutMs', options.idleTimeoutMs, 0, longestTimerMs],
+    ['progressIntervalMs', options.progressIntervalMs, 0, Number.MAX_SAFE_INTEGER],
+    ['expiration.afterMs', expiration === undefined ? 0 : (expiration.afterMs ?? Number.NaN), 0, centuryMs],
+  ]
+  for (const [name, value, least, most] of limits) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= least && value <= most)) {
+      throw new TypeError(`${name} must be a whole number from ${least} to ${most}: ${value}`)
     }
   }
   if (location?.baseUrl !== undefined && !/^https?:$/.test(URL.parse(location.baseUrl)?.protocol ?? '')) {
     throw new TypeError(`location.baseUrl must be an http or https URL: ${JSON.stringify(location.baseUrl)}`)
   }
 }
+
+/** Beyond it, timers fire at once. */
+const longestTimerMs = 2 ** 31 - 1
+const centuryMs = 100 * 365 * 24 * 3600 * 1000
 
 function checkStore(store: Store | undefined): void {
   for (const method of ['create', 'get', 'append', 'update', 'terminate', 'incomplete'] as const) {

@@ -96,9 +96,11 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
     pending = null
     resolve(result)
   }
-  // Whatever breaks a body on its way here is the connection's failure, not the upload's.
-  const onError = () => {
-    if (pending !== null) settle('disconnected')
+  // Whatever breaks a body on its way here is the connection's failure, not the upload's; unless it says otherwise.
+  const onError = (error: unknown) => {
+    if (pending === null) return
+    if (error instanceof TusError) fail(error)
+    else settle('disconnected')
   }
 
   const received: Received = {

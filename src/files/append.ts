@@ -2,12 +2,16 @@ import fs from 'node:fs'
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
 import type { Directory } from './directory.ts'
+import { gatherer } from './gather.ts'
 import { close, dataSync, isMissing, storeError, truncate } from './io.ts'
 import type { FileUpload } from './record.ts'
-import { vectorBytes, vectorWriter, type VectorWriter } from './vectors.ts'
+import { vectorWriter, type VectorWriter } from './vectors.ts'
 
 /** An append longer than this closes its file in the thread pool: a network file system flushes it there. */
 const quickClose = 256 * 1024
+
+/** An atomic append up to this is held in memory until its body has ended: it needs no mark in the record. */
+const heldBytes = 1 << 20
 
 /**
  * Writes a body from the upload's offset on. The new offset needs no record: it is the size of the file. Nothing is
@@ -63,8 +67,7 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
   let fd: number | undefined
   let writer: VectorWriter | undefined
   /** Of an atomic append: what came before it is known whether it fits into memory. */
-  let held: Uint8Array[] = []
-  let heldBytes = 0
+  const held = gatherer()
   let marked = false
 
   /** Opens the file and removes what an append that never ended has left in it. */
@@ -79,7 +82,12 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
     if (unverifiedFrom !== upload.unverifiedFrom) {
       await directory.writeRecord({ ...upload, unverifiedFrom }, marked && directory.sync !== 'never')
     }
-    writer = vectorWriter(fd, start, { guard: options.guard, onWritten: atomic ? undefined : options.onProgress })
+    const opened = fd
+    writer = vectorWriter(opened, start, {
+      guard: options.guard,
+      onWritten: atomic ? undefined : options.onProgress,
+      settle: directory.sync === 'never' ? undefined : () => dataSync(opened),
+    })
     return writer
   }
 
@@ -89,23 +97,20 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
 
   async function pushHeld(): Promise<void> {
     const to = await open()
-    const chunks = held
-    held = []
-    for (const chunk of chunks) await to.push(chunk)
+    for (const chunk of held.take()) await to.push(chunk)
   }
 
   function push(chunk: Uint8Array): Promise<void> | undefined {
     if (writer !== undefined) return writer.push(chunk)
     if (!atomic) return pushFirst(chunk)
-    held.push(chunk)
-    heldBytes += chunk.length
-    if (heldBytes <= vectorBytes) return undefined
+    held.add(chunk)
+    if (held.bytes <= heldBytes) return undefined
     marked = true
     return pushHeld()
   }
 
   async function end(): Promise<FileUpload> {
-    if (held.length > 0) await pushHeld()
+    if (held.bytes > 0) await pushHeld()
     if (writer === undefined || fd === undefined) return upload
     await writer.end()
     const offset = writer.position
@@ -120,7 +125,7 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
   }
 
   async function undo(): Promise<void> {
-    held = []
+    held.take()
     if (writer === undefined || fd === undefined) return
     await writer.abandon()
     await options.guard?.()

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { lstat, readdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { StoreError } from '../errors.ts'
 import { close, dataSync, errorCode, fileSync, isMissing, remove, storeError, write } from './io.ts'
@@ -49,11 +49,11 @@ export function openDirectory(root: string, sync: Sync): Directory {
     try {
       fs.mkdirSync(temporaries, { recursive: true })
       device = fs.statSync(root).dev
-      await clearTemporaries(temporaries)
     } catch (error) {
       prepared = undefined
       throw storeError(error, `The directory ${root} cannot be used`)
     }
+    await clearTemporaries(temporaries)
   }
 
   const directory: Directory = {
@@ -176,14 +176,20 @@ export function discard(path: string): void {
   }
 }
 
+/** What `temporary` names. */
+const temporaryName = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+$/
+
+/** Never fails: what cannot be removed (or is not the store's) takes some space, but keeps nobody from working. */
 async function clearTemporaries(folder: string): Promise<void> {
   const oldest = Date.now() - temporaryAgeMs
-  for (const name of await readdir(folder)) {
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names.filter((found) => temporaryName.test(found))) {
     const path = `${folder}/${name}`
     try {
-      if ((await stat(path)).mtimeMs < oldest) await rm(path)
-    } catch (error) {
-      if (!isMissing(error)) throw error
+      const stats = await lstat(path)
+      if (stats.isFile() && stats.mtimeMs < oldest) await rm(path)
+    } catch {
+      // Somebody else was first, or may keep it.
     }
   }
 }

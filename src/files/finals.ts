@@ -39,13 +39,23 @@ export function removeMarkers(root: string, final: Pick<NewUpload, 'id' | 'conca
 /** Ids that markers name for this partial: they may be joined or gone by now. */
 export async function markedFinals(root: string, partialId: string): Promise<string[]> {
   const folder = `${root}/.finals/${fileName(partialId)}`
+  const names = (await orMissing(() => readdir(folder))) ?? []
   const ids: string[] = []
-  try {
-    for (const name of await readdir(folder)) ids.push(fs.readFileSync(`${folder}/${name}`, 'utf8'))
-  } catch (error) {
-    if (!isMissing(error)) throw error
+  for (const name of names) {
+    // One that was joined or removed since takes its marker along; the others still wait.
+    const id = await orMissing(() => fs.readFileSync(`${folder}/${name}`, 'utf8'))
+    if (id !== null) ids.push(id)
   }
   return ids
+}
+
+async function orMissing<T>(look: () => T | Promise<T>): Promise<T | null> {
+  try {
+    return await look()
+  } catch (error) {
+    if (isMissing(error)) return null
+    throw error
+  }
 }
 
 function folders(root: string, final: Pick<NewUpload, 'concat'>): string[] {

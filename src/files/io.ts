@@ -27,13 +27,17 @@ export function isMissing(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG'
 }
 
+/** Whether a failure says that no space is left, for this user or at all. */
+export function isFull(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+}
+
 /** What the layers above are told about a failed file operation. A `StoreError` passes as it is. */
 export function storeError(error: unknown, doing: string): StoreError {
   if (error instanceof StoreError) return error
-  const code = errorCode(error)
-  const full = code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
   const reason = error instanceof Error ? error.message : String(error)
-  return new StoreError(full ? 'full' : 'unavailable', `${doing}: ${reason}`, { cause: error })
+  return new StoreError(isFull(error) ? 'full' : 'unavailable', `${doing}: ${reason}`, { cause: error })
 }
 
 /** Removes a file; that it is gone already is fine. */

@@ -32,16 +32,21 @@ export function parseOwner(text: string): Owner | null {
   return isOwner(value) ? value : null
 }
 
+/** Lockers of this thread that have an owner file, by uuid: however long the thread was busy, they live. */
+export const livingHere = new Set<string>()
+
 /**
- * What can be known about an owner from here: `unknown` when it lives on another machine or in another container, or
- * the system does not tell processes with one id apart.
+ * What can be known about an owner from here: `unknown` when it lives on another machine, in another container or in
+ * another thread of this process (which may have ended), or the system does not tell processes with one id apart.
  */
 export function lifeOf(owner: Owner): 'alive' | 'dead' | 'unknown' {
+  if (livingHere.has(owner.uuid)) return 'alive'
   const me = self()
   if (me.boot === null || me.pidNamespace === null) {
     return owner.boot === null && owner.host === me.host && !exists(owner.pid) ? 'dead' : 'unknown'
   }
   if (owner.boot !== me.boot || owner.pidNamespace !== me.pidNamespace) return 'unknown'
+  if (owner.pid === me.pid && owner.start === me.start) return 'unknown'
   // /proc may hide other users' processes; a signal finds them all the same.
   if (!exists(owner.pid)) return 'dead'
   const process = processState(owner.pid)

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { StoreError } from '../errors.ts'
-import { errorCode, isMissing, remove, storeError } from './io.ts'
-import { ownOwner } from './owner.ts'
+import { errorCode, isFull, isMissing, remove, storeError } from './io.ts'
+import { livingHere, ownOwner } from './owner.ts'
 
 /**
  * This locker's own file, `owner/<uuid>`: who it is, and its heartbeat (the time of change). Locks and wants are hard
@@ -31,6 +31,8 @@ export function presence(directory: string, uuid: string, heldPaths: () => Itera
   const path = `${folder}/${uuid}`
   const identity = (stats: fs.Stats): string => `${stats.dev}:${stats.ino}`
   let own: string | undefined
+  /** Whether the owner file is still empty, as the disk is full. */
+  let anonymous = false
   let beatAt = 0
 
   function enter(): void {
@@ -42,7 +44,7 @@ export function presence(directory: string, uuid: string, heldPaths: () => Itera
     // Under another name first: a link to it must never find it half written.
     const draft = `${path}.${randomUUID()}`
     try {
-      fs.writeFileSync(draft, JSON.stringify(ownOwner(uuid)), { flag: 'wx' })
+      anonymous = !introduce(draft, 'wx')
       fs.renameSync(draft, path)
     } catch (error) {
       remove(draft)
@@ -50,6 +52,22 @@ export function presence(directory: string, uuid: string, heldPaths: () => Itera
     }
     own = identity(fs.statSync(path))
     beatAt = Date.now()
+    livingHere.add(uuid)
+  }
+
+  /**
+   * Writes who this is. On a full disk the file stays empty, which takes no space: others go by its heartbeat alone,
+   * and uploads can still be removed to free some.
+   */
+  function introduce(file: string, flag: 'wx' | 'r+'): boolean {
+    try {
+      fs.writeFileSync(file, JSON.stringify(ownOwner(uuid)), { flag })
+      return true
+    } catch (error) {
+      if (!isFull(error)) throw error
+      fs.truncateSync(file)
+      return false
+    }
   }
 
   function owns(file: string): boolean {
@@ -98,6 +116,7 @@ export function presence(directory: string, uuid: string, heldPaths: () => Itera
       if (own === undefined) return
       const now = new Date()
       try {
+        if (anonymous) anonymous = !introduce(path, 'r+')
         fs.utimesSync(path, now, now)
       } catch (error) {
         if (!isMissing(error)) throw error
@@ -108,6 +127,7 @@ export function presence(directory: string, uuid: string, heldPaths: () => Itera
 
     leave() {
       own = undefined
+      livingHere.delete(uuid)
       remove(path)
     },
   }

@@ -1,12 +1,16 @@
+import { gatherer } from './gather.ts'
 import { write, writev } from './io.ts'
 
-/** Gathers small chunks into large positional writes: one is on its way to the disk while the next one fills. */
+/**
+ * Gathers chunks into large positional writes: one is on its way to the disk while the next one fills. After a failure
+ * nothing is written any more: what would come next does not belong where the failed write left off.
+ */
 export interface VectorWriter {
   /** Takes a chunk over; a promise when the caller has to wait before it brings the next. Throws what a write threw. */
   push(chunk: Uint8Array): Promise<void> | undefined
-  /** Writes what is left. Throws what a write threw. */
+  /** Writes what is left. Throws what a write or `settle` threw. */
   end(): Promise<void>
-  /** Drops what was not written, waits for the write under way. Never throws. */
+  /** Drops what was not written, waits for what is under way. Nothing is written afterwards. Never throws. */
   abandon(): Promise<void>
   /** First byte that is not written. */
   readonly position: number
@@ -17,22 +21,31 @@ export interface VectorOptions {
   readonly guard?: (() => void | Promise<void>) | undefined
   /** Called after each write with the new position. */
   readonly onWritten?: ((position: number) => void) | undefined
+  /**
+   * Sends to the disk what was written. Called now and then while the body still comes, so that the sync at its end
+   * is short; nobody waits for it before `end`.
+   */
+  readonly settle?: (() => Promise<void>) | undefined
 }
 
-/** Bytes gathered before they are written. Twice this, and one chunk, is the most that an append holds in memory. */
+/**
+ * Bytes gathered before they are written. Twice this, and one chunk, is about what an append holds in memory. In
+ * pieces of 16 KiB and more (see `gatherer`), that is far fewer than the 1024 that Linux takes in one call.
+ */
 export const vectorBytes = 1 << 20
 
-/** As many buffers as Linux takes in one call (IOV_MAX is 1024) with room to spare: tiny chunks cost memory too. */
-const vectorChunks = 512
+/** Bytes between two calls of `settle`. */
+const settleBytes = 32 << 20
 
 /** A slow body's bytes wait no longer than this to become durable, in milliseconds. */
 const flushMs = 200
 
 export function vectorWriter(fd: number, start: number, options: VectorOptions): VectorWriter {
+  const waiting = gatherer()
   let position = start
-  let chunks: Uint8Array[] = []
-  let bytes = 0
+  let settledTo = start
   let running: Promise<void> | undefined
+  let settling: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   let failure: { error: unknown } | undefined
 
@@ -40,18 +53,19 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
   function flush(): void {
     clearTimeout(timer)
     timer = undefined
-    const vector = chunks
-    chunks = []
-    bytes = 0
-    running = writeOut(vector).then(
-      () => {
+    if (failure !== undefined) return
+    running = writeOut(waiting.take())
+      .catch(fail)
+      .finally(() => {
         running = undefined
-      },
-      (error: unknown) => {
-        running = undefined
-        failure ??= { error }
-      },
-    )
+      })
+  }
+
+  function fail(error: unknown): void {
+    failure ??= { error }
+    clearTimeout(timer)
+    timer = undefined
+    waiting.take()
   }
 
   async function writeOut(vector: Uint8Array[]): Promise<void> {
@@ -68,6 +82,19 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
       rest = without(rest, written)
     }
     options.onWritten?.(position)
+    settle()
+  }
+
+  /** One at a time: on a slow disk the next one takes more. */
+  function settle(): void {
+    if (options.settle === undefined || settling !== undefined || position - settledTo < settleBytes) return
+    settledTo = position
+    settling = options
+      .settle()
+      .catch(fail)
+      .finally(() => {
+        settling = undefined
+      })
   }
 
   function onTimer(): void {
@@ -80,7 +107,7 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
   async function turn(): Promise<void> {
     await running
     rethrow()
-    if (bytes > 0) flush()
+    if (waiting.bytes > 0) flush()
   }
 
   function rethrow(): void {
@@ -90,9 +117,8 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
   return {
     push(chunk) {
       rethrow()
-      chunks.push(chunk)
-      bytes += chunk.length
-      if (bytes >= vectorBytes || chunks.length >= vectorChunks) {
+      waiting.add(chunk)
+      if (waiting.bytes >= vectorBytes) {
         if (running !== undefined) return turn()
         flush()
       } else {
@@ -105,14 +131,14 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
       clearTimeout(timer)
       await turn()
       await running
+      await settling
       rethrow()
     },
 
     async abandon() {
-      clearTimeout(timer)
-      chunks = []
-      bytes = 0
+      fail(new Error('the append was abandoned'))
       await running
+      await settling
     },
 
     get position() {

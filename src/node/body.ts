@@ -9,6 +9,10 @@ export interface BodyEvents {
 
 /** Bytes read ahead of whoever iterates. */
 const readAhead = 256 * 1024
+/** Chunks read ahead: a client may send its bytes one by one, each in a chunk of its own. */
+const readAheadChunks = 512
+/** Chunks of fewer bytes are handed over together: each costs as much as a large one from here on. */
+const small = 4 * 1024
 
 /**
  * The body of a request, to be iterated once. It ends when the client has sent everything and throws, after the bytes
@@ -54,7 +58,7 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     }
     chunks.push(chunk)
     queued += chunk.byteLength
-    if (queued >= readAhead) incoming.pause()
+    if (isFull()) incoming.pause()
   }
   const finish = (error: Error | null) => {
     if (ended) return
@@ -81,12 +85,13 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
       chunks.push(rest)
     }
   }
+  const isFull = () => queued >= readAhead || chunks.length >= readAheadChunks
   const answer = ({ resolve, reject }: NonNullable<typeof waiting>) => {
-    const chunk = chunks.shift()
+    const chunk = take(chunks)
     if (chunk !== undefined) {
       queued -= chunk.byteLength
       resolve({ done: false, value: chunk })
-      if (!ended && queued < readAhead && incoming.isPaused()) incoming.resume()
+      if (!ended && !isFull() && incoming.isPaused()) incoming.resume()
     } else if (failure !== null) {
       reject(failure)
     } else {
@@ -125,6 +130,13 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
       return Promise.resolve({ done: true, value: undefined })
     },
   }
+}
+
+/** Takes the first chunk, or all small ones at the start as one. There are few chunks, so taking them is cheap. */
+function take(chunks: Uint8Array[]): Uint8Array | undefined {
+  const end = chunks.findIndex(({ byteLength }) => byteLength >= small)
+  const count = end < 0 ? chunks.length : end
+  return count > 1 ? Buffer.concat(chunks.splice(0, count)) : chunks.shift()
 }
 
 function iterateNothing(): AsyncIterator<Uint8Array> {

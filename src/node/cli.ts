@@ -1,11 +1,11 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=1
 import { readFileSync } from 'node:fs'
 import { type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
 import { handlerOptions } from './handler-options.ts'
 import { helpText } from './help.ts'
 import { createLogs, type Logs } from './logger.ts'
-import { startServer } from './server.ts'
+import { type RunningServer, startServer } from './server.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
 
@@ -39,7 +39,6 @@ async function serve(config: Config): Promise<void> {
     process.exit(1)
   }
   process.on('uncaughtException', die).on('unhandledRejection', die)
-  const server = await startServer(config, logs)
 
   let stopping = false
   const stop = (signal: 'SIGINT' | 'SIGTERM') => {
@@ -49,21 +48,35 @@ async function serve(config: Config): Promise<void> {
     }
     stopping = true
     logs.server.info({ signal }, 'shutting down')
-    void server.close().then(async () => {
-      logs.server.info('stopped')
-      await logs.flush()
-      process.exit(0)
-    })
+    // A start that fails is told below.
+    void starting.then(end, () => {})
   }
+  const end = async (server: RunningServer) => {
+    const inTime = await server.close()
+    logs.server.info('stopped')
+    await logs.flush()
+    process.exit(inTime ? 0 : 1)
+  }
+  // Before anything can be in use that a signal would leave behind.
   process.on('SIGINT', stop).on('SIGTERM', stop)
-  process.on('SIGHUP', () => server.reload())
+  process.on(
+    'SIGHUP',
+    () =>
+      void starting.then(
+        (server) => server.reload(),
+        () => {},
+      ),
+  )
+  const starting = startServer(config, logs)
+  await starting
 }
 
 async function check(config: Config): Promise<void> {
   for (const warning of config.warnings) complain(warning)
   readTls(config)
-  const { about, notice } = await openStorage(config)
+  const { about, notice, full } = await openStorage(config)
   if (notice !== null) complain(notice)
+  if (full !== null) throw full
   process.stdout.write(`The configuration is valid and the store can be used: ${about.backend} ${about.directory}\n`)
 }
 

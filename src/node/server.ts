@@ -21,9 +21,9 @@ export interface RunningServer {
   reload(): void
   /**
    * Stops accepting, lets running uploads store what they have and answer, and ends what is left when the time is
-   * over. Never rejects.
+   * over. Never rejects. Tells whether all ended by themselves.
    */
-  close(): Promise<void>
+  close(): Promise<boolean>
 }
 
 /**
@@ -31,7 +31,7 @@ export interface RunningServer {
  * @throws Error (StoreError for the store) that says in one line why it cannot.
  */
 export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
-  const { store, locker, about, notice } = storage ?? (await openStorage(config))
+  const { store, locker, about, notice, full } = storage ?? (await openStorage(config))
   const tls = readTls(config)
   const notes = new WeakMap<Request | Incoming, RequestNotes>()
   const handler = createTusHandler({
@@ -86,6 +86,7 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
 
   for (const warning of config.warnings) logs.server.warn(warning)
   if (notice !== null) logs.server.warn(notice)
+  if (full !== null) logs.server.warn({ err: full }, 'the storage is full; uploads are refused until there is space')
   const protocol = config.unixSocket !== undefined ? 'unix:' : tls === null ? 'http://' : 'https://'
   logs.server.info(
     { address: `${protocol}${address}`, path: config.basePath, ...about, extensions: handler.extensions },
@@ -110,9 +111,10 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
       const gone = http.close()
       const timeoutMs = config.shutdownTimeout * 1000
       const inTime = await within(timeoutMs, Promise.all([handler.close(), gone]))
-      if (inTime) return
+      if (inTime) return true
       logs.server.warn(`requests were still running after ${config.shutdownTimeout} s`)
       http.destroy()
+      return false
     },
   }
 }

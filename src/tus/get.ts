@@ -6,7 +6,8 @@ import { requireCompleted, stream } from '../upload/download.ts'
 import type { Answer, Call } from './answer.ts'
 import { contentDisposition, contentType } from './disposition.ts'
 
-export async function get({ context, request }: Call, id: string): Promise<Answer> {
+/** @param method GET, or HEAD for the same without its body. */
+export async function get({ context, request }: Call, id: string, method: 'GET' | 'HEAD'): Promise<Answer> {
   const upload = await requireCompleted(context, id)
   const length = upload.offset
   const etag = `"${upload.createdAt.toString(36)}-${length.toString(36)}"`
@@ -27,7 +28,8 @@ export async function get({ context, request }: Call, id: string): Promise<Answe
   // Whatever slips through as active content finds itself without rights.
   headers['Content-Security-Policy'] = "sandbox; default-src 'none'"
 
-  const range = requestedRange(request, etag, upload)
+  // Ranges are for GET only (RFC 9110, 14.2).
+  const range = method === 'GET' ? requestedRange(request, etag, upload) : null
   if (range === 'unsatisfiable') {
     throw new TusError('range', undefined, { headers: { 'Content-Range': `bytes */${length}` } })
   }
@@ -35,9 +37,8 @@ export async function get({ context, request }: Call, id: string): Promise<Answe
   headers['Content-Length'] = String(end - start)
   if (range !== null) headers['Content-Range'] = `bytes ${start}-${end - 1}/${length}`
   const answer = { status: range === null ? 200 : 206, headers }
-  return request.method === 'HEAD' || start === end
-    ? answer
-    : { ...answer, body: stream(context, upload, { start, end }) }
+  if (method === 'HEAD' || start === end) return answer
+  return { ...answer, body: stream(context, upload, { start, end }, request) }
 }
 
 /** Evaluates the conditional headers in the order of RFC 9110, section 13.2.2. */

@@ -17,7 +17,7 @@ async function describe(context: Context, upload: Upload): Promise<Record<string
   let { length } = upload
   if (concat?.type === 'final' && upload.offset !== length) {
     // Not joined yet: it has no offset of its own, and its length is known once those of its parts are.
-    length = totalLength(await Promise.all(concat.partials.map((id) => context.store.get(id))))
+    length ??= totalLength(await Promise.all(concat.partials.map((id) => context.store.get(id))))
     if (length !== null) headers['Upload-Length'] = String(length)
   } else {
     headers['Upload-Offset'] = String(upload.offset)

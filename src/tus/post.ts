@@ -35,7 +35,7 @@ export async function post(call: Call): Promise<Answer> {
   if (deferred && !context.extensions.has('creation-defer-length')) {
     throw new TusError('extension_off', 'Upload-Defer-Length is not supported here; send Upload-Length')
   }
-  const { upload } = await create(context, request, { length, metadata, concat }, body)
+  const upload = await create(context, request, { length, metadata, concat }, body)
   return created(upload, call, body === null ? {} : { 'Upload-Offset': String(upload.offset) })
 }
 

@@ -2,10 +2,11 @@ import { type Checksum, type ChecksumAlgorithm, verify } from '../body/checksum.
 import { type Cut, cutError, receive } from '../body/receive.ts'
 import { TusError } from '../errors.ts'
 import type { Upload, UploadChange } from '../store.ts'
-import { checkLimit, type Context, limitOf, requireUpload } from './context.ts'
 import { joinFinalsOf } from './concatenate.ts'
+import { checkLimit, type Context, limitOf, requireUpload } from './context.ts'
 import { finish } from './finish.ts'
 import { type Hold, withLock } from './lock.ts'
+import { progressReporter } from './progress.ts'
 
 /** A body on its way to an upload. */
 export interface Incoming {
@@ -21,6 +22,14 @@ export interface Incoming {
   readonly checksum: { algorithms: readonly ChecksumAlgorithm[]; expected: () => Checksum } | null
 }
 
+/** An upload after a body, before its record says what came of it. */
+export interface Received {
+  readonly before: Upload
+  readonly upload: Upload
+  /** Why the body ended early, or null. */
+  readonly cut: Cut | null
+}
+
 /** Appends a body to an upload and finishes the upload if that was the last of it. */
 export async function append(context: Context, id: string, incoming: Incoming): Promise<Upload> {
   const appended = await withLock(context, id, async (hold) => {
@@ -32,54 +41,56 @@ export async function append(context: Context, id: string, incoming: Incoming): 
       })
     }
     checkLength(upload, incoming.length)
-    const { upload: after, cut } = await appendLocked(context, upload, incoming, hold)
-    if (cut !== null) throw cutError(cut)
-    return after
+    return conclude(context, await receiveBody(context, upload, incoming, hold), incoming, hold)
   })
-  await joinFinalsOf(context, appended, incoming.request)
-  return appended
+  if (appended.cut !== null) throw cutError(appended.cut)
+  await joinFinalsOf(context, appended.upload, incoming.request)
+  return appended.upload
 }
 
-/**
- * The same with the lock held and the record at hand. A body that was cut short keeps its bytes; `cut` says why.
- */
-export async function appendLocked(
+/** Stores a body's bytes. Lock held. A body that is cut short keeps what arrived; one that throws leaves nothing. */
+export async function receiveBody(
   context: Context,
   upload: Upload,
   incoming: Incoming,
-  hold: Hold,
-): Promise<{ upload: Upload; cut: Cut | null }> {
+  { stop, guard }: Hold,
+): Promise<Received> {
   const { request, checksum, contentLength } = incoming
   const limit = await limitOf(context, request, upload)
   if (incoming.length !== null) checkLimit(incoming.length, limit)
-  const length = incoming.length ?? upload.length
-  const room = (length ?? limit) - upload.offset
+  const room = (incoming.length ?? upload.length ?? limit) - upload.offset
   if (contentLength !== null && contentLength > room) {
     throw new TusError('too_large', `The body has ${contentLength} bytes where ${room} are left`)
   }
+  if (contentLength === 0 && checksum === null) return { before: upload, upload, cut: null }
 
-  let current = upload
-  let cut: Cut | null = null
-  if (contentLength !== 0 || checksum !== null) {
-    const { idleTimeoutMs } = context
-    const { stop, guard } = hold
-    const atomic = checksum !== null
-    const received = receive(incoming.body, { room, expected: contentLength, idleTimeoutMs, stop, atomic })
-    const body = checksum === null ? received : verify(received, checksum.algorithms, checksum.expected)
-    const onProgress = progressReporter(context, upload, request)
-    current = await context.store.append(upload, body, { atomic, guard, ...(onProgress && { onProgress }) })
-    cut = received.cut
-  }
+  const { idleTimeoutMs } = context
+  const atomic = checksum !== null
+  const received = receive(incoming.body, { room, expected: contentLength, idleTimeoutMs, stop, atomic })
+  const body = checksum === null ? received : verify(received, checksum.algorithms, checksum.expected)
+  const onProgress = progressReporter(context, upload, request)
+  const after = await context.store.append(upload, body, { atomic, guard, ...(onProgress && { onProgress }) })
+  return { before: upload, upload: after, cut: received.cut }
+}
 
-  const change: { -readonly [K in keyof UploadChange]: UploadChange[K] } = {}
-  if (incoming.length !== null) change.length = incoming.length
-  if (current.offset > upload.offset) {
-    const expiresAt = renewedExpiry(context, upload)
-    if (expiresAt !== null) change.expiresAt = expiresAt
+/** Records what came of a body: a length told now, a renewed expiry, completion. Lock held. */
+export async function conclude(
+  context: Context,
+  { before, upload, cut }: Received,
+  incoming: Incoming,
+  hold: Hold,
+): Promise<{ upload: Upload; cut: Cut | null }> {
+  const expiresAt = upload.offset > before.offset ? renewedExpiry(context, upload) : null
+  const change: UploadChange = {
+    ...(incoming.length !== null && { length: incoming.length }),
+    ...(expiresAt !== null && { expiresAt }),
   }
-  if (current.offset === length) return { upload: await finish(context, current, request, change), cut: null }
-  if (Object.keys(change).length > 0) current = await context.store.update(current, change)
-  return { upload: current, cut }
+  if (upload.offset === (incoming.length ?? upload.length)) {
+    return { upload: await finish(context, upload, incoming.request, hold, change), cut: null }
+  }
+  if (Object.keys(change).length === 0) return { upload, cut }
+  await hold.guard()
+  return { upload: await context.store.update(upload, change), cut }
 }
 
 /** Null where it stays as it is; that it moves by little is not worth writing a record for. */
@@ -94,26 +105,5 @@ function checkLength(upload: Upload, length: number | null): void {
   if (upload.length !== null) throw new TusError('invalid_header', 'Upload-Length is set already and cannot change')
   if (length < upload.offset) {
     throw new TusError('invalid_header', `Upload-Length is less than the ${upload.offset} bytes that are stored`)
-  }
-}
-
-/** Calls `onProgress` at most once per upload and interval, across requests. */
-function progressReporter(context: Context, upload: Upload, request: Request): ((offset: number) => void) | null {
-  const { callbacks, progress, progressIntervalMs } = context
-  const { onProgress } = callbacks
-  if (onProgress === undefined) return null
-  return (offset) => {
-    const now = Date.now()
-    if (now - (progress.get(upload.id) ?? 0) < progressIntervalMs) return
-    progress.delete(upload.id)
-    progress.set(upload.id, now)
-    // Abandoned uploads must not pile up: the oldest entry comes first.
-    const [oldest] = progress.size > 10_000 ? progress.keys() : []
-    if (oldest !== undefined) progress.delete(oldest)
-    try {
-      onProgress({ upload: { ...upload, offset }, request })
-    } catch (error) {
-      context.report(error, request)
-    }
   }
 }

@@ -1,13 +1,15 @@
 import { TusError } from '../errors.ts'
 import type { Upload } from '../store.ts'
 import { checkLimit, type Context, isExpired, limitOf } from './context.ts'
+import { orDiscard } from './discard.ts'
 import { finish } from './finish.ts'
-import { withLock, withLocks } from './lock.ts'
+import { type Hold, withLock, withLocks } from './lock.ts'
 import { type Draft, plan } from './plan.ts'
 
 /**
  * Creates a final upload out of partial ones. Where some are unfinished the final waits for them: the last one to be
- * completed joins it, or else the next HEAD on it, or a sweep.
+ * completed joins it, or else the next HEAD on it, or a sweep. A request that fails leaves no final upload behind:
+ * the client would make another one.
  * @throws TusError 400 when a partial is unknown, not partial or (without concatenation-unfinished) unfinished; 413
  * when the total is too large.
  */
@@ -17,37 +19,55 @@ export async function concatenate(
   draft: Draft,
   partialIds: readonly string[],
 ): Promise<Upload> {
-  const partials = await Promise.all([...new Set(partialIds)].map((id) => requirePartial(context, id)))
-  const byId = new Map(partials.map((partial) => [partial.id, partial]))
-  const length = totalLength(partialIds.map((id) => byId.get(id) ?? null))
+  const length = totalLength(await requirePartials(context, partialIds))
   const { planned } = await plan(context, request, { ...draft, length })
-
-  return withLock(context, planned.id, async () => {
+  return withLock(context, planned.id, async (hold) => {
+    await hold.guard()
     const final = await context.store.create(planned)
-    // Only now that the final is on record: a partial completed from here on finds it.
-    return (await join(context, final, request)) ?? final
+    return orDiscard(context, final, request, hold, async () => {
+      // Only now that the final is on record: a partial completed from here on finds it.
+      const joined = await join(context, final, request, hold)
+      // It waits, unless somebody has removed a partial meanwhile.
+      if (joined === null) await requirePartials(context, partialIds)
+      return joined ?? final
+    })
   })
 }
 
 /** Joins a final upload whose partials are all complete, and finishes it; null when it has to wait. Lock held. */
-export async function join(context: Context, final: Upload, request: Request | null): Promise<Upload | null> {
-  const { store, removePartials } = context
-  if (final.concat?.type !== 'final' || store.concatenate === undefined) return null
+export async function join(
+  context: Context,
+  final: Upload,
+  request: Request | null,
+  hold: Hold,
+): Promise<Upload | null> {
+  const { removePartials } = context
+  if (final.concat?.type !== 'final') return null
   const ids = final.concat.partials
-  let joined: Upload | null = final
-  if (final.offset !== final.length) {
-    // Looked at before their locks are taken: whoever uploads to one of them must not be disturbed.
-    const seen = await completePartials(context, ids)
-    if (seen === null || !(await fits(context, final, totalLength(seen) ?? 0, request))) return null
-    joined = await withLocks(context, ids, async () => {
-      const partials = await completePartials(context, ids)
-      return (partials && (await store.concatenate?.(final, partials, { consumes: removePartials }))) ?? null
-    })
-  }
+  const joined = final.offset === final.length ? final : await joinBytes(context, final, ids, request, hold)
   if (joined === null) return null
-  // The result is durable. Removed before the upload counts as completed, so that a crash in between is made good.
-  if (removePartials) for (const id of new Set(ids)) await removePartial(context, id)
-  return finish(context, joined, request)
+  const finished = await finish(context, joined, request, hold)
+  // The last step: until the upload is complete, a client may have to ask for it once more.
+  if (removePartials) for (const id of new Set(ids)) await removePartial(context, id, request)
+  return finished
+}
+
+async function joinBytes(
+  context: Context,
+  final: Upload,
+  ids: readonly string[],
+  request: Request | null,
+  { guard }: Hold,
+): Promise<Upload | null> {
+  // Looked at before their locks are taken: whoever uploads to one of them must not be disturbed.
+  const seen = await completePartials(context, ids)
+  if (seen === null || !(await fits(context, final, totalLength(seen) ?? 0, request))) return null
+  return withLocks(context, ids, async () => {
+    const partials = await completePartials(context, ids)
+    if (partials === null) return null
+    await guard()
+    return (await context.store.concatenate?.(final, partials, { consumes: context.removePartials, guard })) ?? null
+  })
 }
 
 /**
@@ -78,20 +98,32 @@ export function totalLength(partials: readonly (Upload | null)[]): number | null
 export async function joinFinalsOf(context: Context, partial: Upload, request: Request): Promise<void> {
   if (partial.concat?.type !== 'partial' || !partial.completed) return
   if (!context.extensions.has('concatenation-unfinished')) return
-  try {
-    for (const id of (await context.store.finalsOf?.(partial.id)) ?? []) {
-      await withLock(context, id, () => joinWaiting(context, id, request))
+  const attempt = async (work: () => Promise<unknown>) => {
+    try {
+      await work()
+    } catch (error) {
+      context.report(error, request)
     }
-  } catch (error) {
-    context.report(error, null)
   }
+  await attempt(async () => {
+    for (const id of (await context.store.finalsOf?.(partial.id)) ?? []) {
+      await attempt(() => withLock(context, id, (hold) => joinWaiting(context, id, request, hold)))
+    }
+  })
 }
 
 /** Joins a waiting final without a request for it; whether it is complete now. Lock held. */
-export async function joinWaiting(context: Context, id: string, request: Request | null): Promise<boolean> {
+export async function joinWaiting(context: Context, id: string, request: Request | null, hold: Hold): Promise<boolean> {
   const final = await context.store.get(id)
   if (final === null || final.completed) return false
-  return (await join(context, final, request)) !== null
+  return (await join(context, final, request, hold)) !== null
+}
+
+/** The partial uploads in the order of `ids`. @throws TusError 400 that names the one that is none. */
+async function requirePartials(context: Context, ids: readonly string[]): Promise<Upload[]> {
+  const partials = await Promise.all([...new Set(ids)].map((id) => requirePartial(context, id)))
+  const byId = new Map(partials.map((partial) => [partial.id, partial]))
+  return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
 async function requirePartial(context: Context, id: string): Promise<Upload> {
@@ -119,9 +151,15 @@ async function completePartials(context: Context, ids: readonly string[]): Promi
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
-async function removePartial(context: Context, id: string): Promise<void> {
-  await withLock(context, id, async () => {
-    const partial = await context.store.get(id)
-    if (partial !== null) await context.store.terminate(partial)
-  })
+/** A partial that cannot be removed stays; the final upload made of it is complete all the same. */
+async function removePartial(context: Context, id: string, request: Request | null): Promise<void> {
+  try {
+    await withLock(context, id, async ({ guard }) => {
+      const partial = await context.store.get(id)
+      await guard()
+      if (partial !== null) await context.store.terminate(partial)
+    })
+  } catch (error) {
+    context.report(error, request)
+  }
 }

@@ -13,14 +13,25 @@ export async function requireCompleted(context: Context, id: string): Promise<Up
 }
 
 /** A range of a completed upload as a stream that reads no further ahead than its consumer. */
-export function stream(context: Context, upload: Upload, range: ByteRange): ReadableStream<Uint8Array> {
+export function stream(
+  context: Context,
+  upload: Upload,
+  range: ByteRange,
+  request: Request,
+): ReadableStream<Uint8Array> {
   const iterator = context.store.read?.(upload, range)[Symbol.asyncIterator]()
   return new ReadableStream(
     {
       async pull(controller) {
-        const result = await iterator?.next()
-        if (result === undefined || result.done === true) controller.close()
-        else controller.enqueue(result.value)
+        try {
+          const result = await iterator?.next()
+          if (result === undefined || result.done === true) controller.close()
+          else controller.enqueue(result.value)
+        } catch (error) {
+          // The answer has begun; all that is left is to break it off.
+          context.report(error, request)
+          throw error
+        }
       },
       async cancel() {
         await iterator?.return?.()

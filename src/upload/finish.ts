@@ -1,5 +1,6 @@
 import type { Upload, UploadChange } from '../store.ts'
 import type { Context } from './context.ts'
+import type { Hold } from './lock.ts'
 
 /**
  * Completes an upload whose bytes are all there: makes them durable, runs the finish callback, then records it as
@@ -10,17 +11,21 @@ export async function finish(
   context: Context,
   upload: Upload,
   request: Request | null,
+  { guard }: Hold,
   change: UploadChange = {},
 ): Promise<Upload> {
   if (upload.completed) return upload
   const { store, callbacks, progress } = context
   progress.delete(upload.id)
+  await guard()
   // Partial uploads are pieces; only what is made of them is finished.
-  if (callbacks.onFinish !== undefined && upload.concat?.type !== 'partial') {
-    const whole = Object.keys(change).length === 0 ? upload : await store.update(upload, change)
-    await store.sync?.(whole)
-    await callbacks.onFinish({ upload: whole, request })
-    return store.update(whole, { completed: true })
+  if (callbacks.onFinish === undefined || upload.concat?.type === 'partial') {
+    return store.update(upload, { ...change, completed: true })
   }
-  return store.update(upload, { ...change, completed: true })
+  const whole = Object.keys(change).length === 0 ? upload : await store.update(upload, change)
+  await store.sync?.(whole)
+  await guard()
+  await callbacks.onFinish({ upload: whole, request })
+  await guard()
+  return store.update(whole, { completed: true })
 }

@@ -3,7 +3,7 @@ import type { Upload } from '../store.ts'
 import { join, joinFinalsOf } from './concatenate.ts'
 import { type Context, requireUpload } from './context.ts'
 import { finish } from './finish.ts'
-import { withFreeLock, withLock } from './lock.ts'
+import { type Hold, withFreeLock, withLock } from './lock.ts'
 
 /**
  * An upload's present state, for a client that wants to go on. Whoever still works on it is asked to flush and give
@@ -11,7 +11,7 @@ import { withFreeLock, withLock } from './lock.ts'
  * callback that failed, a final upload whose partials have been completed.
  */
 export async function inspect(context: Context, id: string, request: Request): Promise<Upload> {
-  const look = () => lookLocked(context, id, request)
+  const look = (hold: Hold) => lookLocked(context, id, request, hold)
   // Nearly always nobody else is there, and nothing has to be set up for a wait.
   const { upload, changed } = (await withFreeLock(context, id, look)) ?? (await withLock(context, id, look))
   if (changed) await joinFinalsOf(context, upload, request)
@@ -22,15 +22,16 @@ async function lookLocked(
   context: Context,
   id: string,
   request: Request,
+  hold: Hold,
 ): Promise<{ upload: Upload; changed: boolean }> {
   const upload = await requireUpload(context, id)
   if (upload.completed) return { upload, changed: false }
   if (upload.concat?.type === 'final') {
-    const joined = await retry(context, request, () => join(context, upload, request))
+    const joined = await retry(context, request, () => join(context, upload, request, hold))
     return { upload: joined ?? upload, changed: false }
   }
   if (upload.offset !== upload.length) return { upload, changed: false }
-  return { upload: await retry(context, request, () => finish(context, upload, request)), changed: true }
+  return { upload: await retry(context, request, () => finish(context, upload, request, hold)), changed: true }
 }
 
 /**

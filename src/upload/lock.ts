@@ -16,7 +16,7 @@ export interface Hold {
  * @throws TusError 423 when the lock is not had in time.
  */
 export async function withLock<T>(context: Context, id: string, work: (hold: Hold) => Promise<T>): Promise<T> {
-  const stop: Stop = { reason: context.closing ? 'closing' : null, listener: null }
+  const stop: Stop = { reason: null, listener: null }
   const lock = await acquire(context, id, () => ask(stop, 'evicted'))
   return run(context, lock, stop, work)
 }
@@ -44,6 +44,8 @@ export function stopAll(context: Context): void {
 
 async function run<T>(context: Context, lock: Lock, stop: Stop, work: (hold: Hold) => Promise<T>): Promise<T> {
   context.running.add(stop)
+  // It may have waited for the lock while the server began to shut down.
+  if (context.closing) ask(stop, 'closing')
   try {
     return await work({ stop, guard: () => lock.guard?.() })
   } finally {

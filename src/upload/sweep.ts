@@ -1,7 +1,7 @@
 import type { SweepResult } from '../options.ts'
 import { joinWaiting } from './concatenate.ts'
 import { type Context, isExpired } from './context.ts'
-import { withFreeLock } from './lock.ts'
+import { type Hold, withFreeLock } from './lock.ts'
 
 /**
  * Removes what has expired, and joins final uploads that nobody came back for. Uploads that a request works on are
@@ -12,12 +12,12 @@ export async function sweep(context: Context): Promise<SweepResult> {
   for await (const { id, concat, expiresAt } of context.store.incomplete()) {
     try {
       if (concat?.type === 'final') {
-        const joined = await withFreeLock(context, id, () => joinWaiting(context, id, null))
+        const joined = await withFreeLock(context, id, (hold) => joinWaiting(context, id, null, hold))
         if (joined === true) result.concatenated++
         if (joined === true) continue
       }
       if (expiresAt === null || expiresAt > Date.now()) continue
-      const removed = await withFreeLock(context, id, () => removeExpired(context, id))
+      const removed = await withFreeLock(context, id, (hold) => removeExpired(context, id, hold))
       if (removed === true) result.removed++
       else if (removed === null) result.skipped++
     } catch (error) {
@@ -29,9 +29,10 @@ export async function sweep(context: Context): Promise<SweepResult> {
 }
 
 /** Looked at again under the lock: it may have been continued or completed meanwhile. */
-async function removeExpired(context: Context, id: string): Promise<boolean> {
+async function removeExpired(context: Context, id: string, { guard }: Hold): Promise<boolean> {
   const upload = await context.store.get(id)
   if (upload === null || !isExpired(upload)) return false
+  await guard()
   await context.store.terminate(upload)
   context.progress.delete(id)
   return true
