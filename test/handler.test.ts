@@ -85,7 +85,10 @@ test('two final uploads of the same partials at once, partials removed: one is c
   })
   const [one, two] = [await partial('hello '), await partial('world')]
   const answers = await Promise.all([final(one, two), final(one, two)])
-  assert.deepEqual(answers.map(({ status }) => status).sort((a, b) => a - b), [201, 400])
+  assert.deepEqual(
+    answers.map(({ status }) => status).sort((a, b) => a - b),
+    [201, 400],
+  )
   assert.deepEqual(await incompleteIds(store), [])
 })
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -25,25 +26,34 @@ describe('fileStore, made', () => {
     assert.deepEqual(fs.readdirSync(directory).sort(), ['.tmp', 'x', 'x.info', 'y', 'y.info', 'z', 'z.info'])
   })
 
-  test('first use: removes temporary files older than 10 minutes, and no others', async () => {
+  test('first use: removes temporary files of its own older than 10 minutes, and nothing else; no folder stops it', async () => {
     const directory = folder()
+    const [old, young, named] = ['1', '2', '3'].map((n) => `01234567-89ab-4def-8123-456789abcdef-${n}`)
     fs.mkdirSync(join(directory, '.tmp'))
     for (const [name, age] of [
-      ['old', 11],
-      ['young', 9],
+      [old!, 11],
+      [young!, 9],
+      [named!, 'folder'],
+      ['folder', 'folder'],
+      ['notes', 11],
     ] as const) {
       const path = join(directory, '.tmp', name)
-      fs.writeFileSync(path, '')
-      fs.utimesSync(path, Date.now() / 1000, Date.now() / 1000 - age * 60)
+      if (age === 'folder') fs.mkdirSync(join(path, 'below'), { recursive: true })
+      else fs.writeFileSync(path, '')
+      fs.utimesSync(path, Date.now() / 1000, Date.now() / 1000 - (age === 'folder' ? 60 : age) * 60)
     }
     await fileStore({ directory }).create(planned('x'))
-    assert.deepEqual(fs.readdirSync(join(directory, '.tmp')), ['young'])
+    assert.deepEqual(fs.readdirSync(join(directory, '.tmp')).sort(), [young, named, 'folder', 'notes'])
   })
 
   test('check: fine where files can be written and leaves none, else says what is wrong', async () => {
     const directory = join(folder(), 'new')
     await fileStore({ directory }).check()
     assert.deepEqual(fs.readdirSync(directory, { recursive: true }), ['.tmp'])
+    const cleared = fileStore({ directory })
+    await cleared.check()
+    fs.rmdirSync(join(directory, '.tmp'))
+    await cleared.check()
     const file = join(folder(), 'file')
     fs.writeFileSync(file, '')
     await assert.rejects(
@@ -156,7 +166,10 @@ describe('fileStore, create and get', () => {
     await store.create(planned('a'))
     assert.equal(await store.get('b'), null)
     fs.renameSync(directory, `${directory}-moved`)
-    await assert.rejects(store.get('a'), storeError('unavailable', /is gone/))
+    for (const use of [store.get('a'), store.create(planned('c')), store.check()]) {
+      await assert.rejects(use, storeError('unavailable', /is gone/))
+    }
+    assert.equal(fs.existsSync(directory), false)
     fs.mkdirSync(directory)
     const { dev } = fs.statSync(directory)
     const real = fs.statSync
@@ -165,6 +178,8 @@ describe('fileStore, create and get', () => {
       return path === directory && stats ? Object.assign(stats, { dev: dev + 1 }) : stats
     })
     await assert.rejects(store.get('a'), storeError('unavailable', /another disk/))
+    await assert.rejects(store.create(planned('c')), storeError('unavailable', /another disk/))
+    assert.deepEqual(fs.readdirSync(directory), [])
   })
 })
 
@@ -177,7 +192,12 @@ describe('fileStore, terminate and read', () => {
     await store.terminate(upload)
     await store.terminate(upload)
     assert.equal(await store.get('a/b/c'), null)
-    assert.deepEqual(fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort(), ['.tmp', 'a', 'a/d', 'a/d.info'])
+    assert.deepEqual(fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort(), [
+      '.tmp',
+      'a',
+      'a/d',
+      'a/d.info',
+    ])
     await store.terminate((await store.get('a/d'))!)
     assert.deepEqual(fs.readdirSync(directory), ['.tmp'])
   })
@@ -243,8 +263,59 @@ describe('fileStore, terminate and read', () => {
     await store.create(planned('final', { concat: { type: 'final', value: 'v', partials: ['a'] } }))
     fs.writeFileSync(join(directory, 'foreign.info'), '{}')
     fs.mkdirSync(join(directory, 'folder.info'))
+    plantOddities(directory)
     const found = await list(store.incomplete())
     assert.deepEqual(found.map(({ id }) => id).sort(), [...expected, 'final'])
     assert.equal(found.find(({ id }) => id === 'a')?.offset, 3)
   })
+
+  test('records and folders that may not be read: incomplete skips them; get throws, as there may be an upload', async (t) => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    for (const id of ['a', 'b', 'closed/c']) await store.create(planned(id))
+    const { openSync } = fs
+    const denied = Object.assign(new Error('EACCES: open'), { code: 'EACCES' })
+    t.mock.method(fs, 'openSync', (path: string, ...rest: [string]) => {
+      if (path === join(directory, 'b.info')) throw denied
+      return openSync(path, ...rest)
+    })
+    assert.deepEqual((await list(store.incomplete())).map(({ id }) => id).sort(), ['a', 'closed/c'])
+    await assert.rejects(store.get('b'), storeError('unavailable', /EACCES/))
+    if (process.getuid?.() === 0) return t.diagnostic('root may read every folder')
+    fs.chmodSync(join(directory, 'closed'), 0)
+    assert.deepEqual(
+      (await list(store.incomplete())).map(({ id }) => id),
+      ['a'],
+    )
+    fs.chmodSync(join(directory, 'closed'), 0o755)
+  })
+
+  test('no file, or far too large, where a record would be: unknown or corrupt, the name is taken, it stays', async () => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    for (const id of plantOddities(directory)) {
+      if (id === 'backup') await assert.rejects(store.get(id), storeError('corrupt', /3221225472 bytes/))
+      else assert.equal(await store.get(id), null, id)
+      fs.rmSync(join(directory, id), { force: true })
+      await assert.rejects(store.create(planned(id)), storeError('exists'), id)
+      assert.ok(fs.lstatSync(join(directory, `${id}.info`)))
+      assert.equal(fs.existsSync(join(directory, id)), false)
+    }
+  })
 })
+
+/** What a person or another program may leave beside uploads; tells the ids that they look like. */
+function plantOddities(directory: string): string[] {
+  const at = (name: string): string => join(directory, name)
+  fs.writeFileSync(at('backup.info'), '')
+  // Sparse: takes no space.
+  fs.truncateSync(at('backup.info'), 3 * 1024 ** 3)
+  fs.symlinkSync('loop-b.info', at('loop-a.info'))
+  fs.symlinkSync('loop-a.info', at('loop-b.info'))
+  fs.symlinkSync('nowhere', at('dangling.info'))
+  if (process.platform !== 'win32') execFileSync('mkfifo', [at('pipe.info')])
+  const ids = fs.readdirSync(directory).flatMap((name) => (/^(.*)\.info$/.exec(name) ?? []).slice(1, 2))
+  const odd = ids.filter((id) => /^(backup|loop|dangling|pipe)/.test(id))
+  for (const id of odd) fs.writeFileSync(at(id), 'data')
+  return odd
+}
