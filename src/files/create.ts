@@ -5,7 +5,7 @@ import { makeParents, removeParents, type Directory } from './directory.ts'
 import { addMarkers, removeMarkers } from './finals.ts'
 import { errorCode, isMissing, remove, storeError } from './io.ts'
 import { locate, type Place } from './paths.ts'
-import { parseRecord, type FileUpload } from './record.ts'
+import { parseRecord, readRecordText, type FileUpload } from './record.ts'
 
 /**
  * Makes an upload's files. The empty data file claims the id, exclusively; the record follows. A crash in between
@@ -18,6 +18,8 @@ export async function createFiles(directory: Directory, upload: NewUpload): Prom
     throw new TypeError(`The id ${JSON.stringify(upload.id)} cannot be stored: no file can be named after it`)
   }
   await directory.prepare()
+  // Else the upload would go to the disk below, and be gone when the right one is back.
+  directory.assertPresent()
   const created = { ...upload, offset: 0, completed: false, joined: false, unverifiedFrom: null }
   claim(place, upload.id)
   try {
@@ -67,9 +69,12 @@ function taken(id: string, why: string): StoreError {
 /** Whether something lies where the record goes that is not the rest of an upload that was being removed. */
 function isForeign(place: Place, id: string): boolean {
   // Almost always: nothing. Asked in the way that throws nothing, which would cost more than the question.
-  if (fs.statSync(place.info, { throwIfNoEntry: false }) === undefined) return false
+  const stats = fs.lstatSync(place.info, { throwIfNoEntry: false })
+  if (stats === undefined) return false
+  if (!stats.isFile()) return true
   try {
-    return parseRecord(fs.readFileSync(place.info, 'utf8'), place.info).id !== id
+    const text = readRecordText(place.info)
+    return text === null || parseRecord(text, place.info).id !== id
   } catch (error) {
     return !isMissing(error)
   }

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import { StoreError } from '../errors.ts'
 import { close, dataSync, errorCode, fileSync, isMissing, remove, storeError, write } from './io.ts'
 import { locate, type Place } from './paths.ts'
-import { type FileUpload, formatRecord, incompletePrefix } from './record.ts'
+import { type FileUpload, formatRecord, incompletePrefix, maxRecordBytes } from './record.ts'
 import { directorySyncs } from './sync.ts'
 
 /** When the store waits for the disk itself; see `FileStoreOptions`. */
@@ -30,7 +30,14 @@ export interface Directory {
   markCompleted(id: string, durable: boolean): Promise<boolean>
   /** Waits until the entries of the upload's folder, and of those above it, are on the disk. */
   syncEntries(id: string): Promise<void>
-  /** Throws when the directory is not there (any more): then an unknown id means nothing. */
+  /**
+   * Throws when the directory is not there any more, or on another device: then an unknown id means nothing.
+   *
+   * That one has never been there says nothing: nobody may have created an upload yet. And a device that changes is
+   * never accepted, not even one that looks like a store's: what shows below an unmounted disk may be a store's as
+   * well (of a start without the disk), and answering "unknown" there makes clients start over. A disk mounted over a
+   * directory in use is had after a restart.
+   */
   assertPresent(): void
 }
 
@@ -75,7 +82,7 @@ export function openDirectory(root: string, sync: Sync): Directory {
       try {
         const fd = createAgain(path, temporaries)
         try {
-          await writeAll(fd, formatRecord(upload))
+          await writeAll(fd, Buffer.from(formatRecord(upload)))
           if (durable) await fileSync(fd)
         } finally {
           fs.closeSync(fd)
@@ -124,7 +131,6 @@ export function openDirectory(root: string, sync: Sync): Directory {
       const now = fs.statSync(root, { throwIfNoEntry: false })
       if (device === undefined) device = now?.dev
       else if (now?.dev !== device) {
-        // The disk was unmounted: answering "unknown" would make clients start over.
         throw new StoreError('unavailable', `The directory ${root} is gone, or another disk is mounted there`)
       }
     },
@@ -160,8 +166,8 @@ function createAgain(path: string, folder: string): number {
   }
 }
 
-async function writeAll(fd: number, text: string): Promise<void> {
-  const bytes = Buffer.from(text)
+async function writeAll(fd: number, bytes: Buffer): Promise<void> {
+  if (bytes.length > maxRecordBytes) throw new TypeError(`A record of ${bytes.length} bytes cannot be stored`)
   // One page goes into the cache faster than into the thread pool's queue.
   let done = bytes.length <= 4096 ? fs.writeSync(fd, bytes) : 0
   while (done < bytes.length) done += (await write(fd, bytes, done, bytes.length - done, null)).bytesWritten
@@ -197,9 +203,10 @@ async function clearTemporaries(folder: string): Promise<void> {
 /** Asks whether files can be made, synced and removed here. */
 export async function checkDirectory(directory: Directory): Promise<void> {
   await directory.prepare()
+  directory.assertPresent()
   const path = directory.temporary()
   try {
-    const fd = fs.openSync(path, 'wx')
+    const fd = createAgain(path, dirname(path))
     try {
       await write(fd, Buffer.from('fileloft'))
       await fileSync(fd)

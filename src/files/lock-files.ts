@@ -142,7 +142,10 @@ export function lockFiles(directory: string): LockFiles {
     }
   }
 
-  /** Removes a file of ours, if it is still ours; false when that has to be tried again. */
+  /**
+   * Removes a file of ours, if it is still ours; false when that has to be tried again. Looked at even while nobody can
+   * have stolen it: somebody may have cleared the folder, and another holder's lock must not go.
+   */
   function drop(path: string): boolean {
     let done = true
     if (!self.owns(path)) leftovers.delete(path)

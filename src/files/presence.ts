@@ -64,7 +64,7 @@ export function presence(directory: string, uuid: string, heldPaths: () => Itera
       fs.writeFileSync(file, JSON.stringify(ownOwner(uuid)), { flag })
       return true
     } catch (error) {
-      if (!isFull(error)) throw error
+      if (!isFull(error) || !fs.existsSync(file)) throw error
       fs.truncateSync(file)
       return false
     }

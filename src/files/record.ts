@@ -1,5 +1,7 @@
+import fs from 'node:fs'
 import { StoreError } from '../errors.ts'
 import type { Concat, Upload } from '../store.ts'
+import { errorCode } from './io.ts'
 
 /** An upload as the filesystem store hands it out: the record with what only this store needs to know. */
 export interface FileUpload extends Upload {
@@ -27,6 +29,39 @@ export function formatRecord(upload: FileUpload): string {
     unverifiedFrom: upload.unverifiedFrom,
   } satisfies Record<Field, unknown>)
 }
+
+/**
+ * No record is longer, in bytes; headers are far shorter. Whatever else lies there under a record's name (a backup of
+ * some GiB) must not be read into memory.
+ */
+export const maxRecordBytes = 16 << 20
+
+/**
+ * The text of a record file; null when something else than a file is there (a folder, a pipe, links in a circle).
+ * @throws StoreError with code `corrupt` when it is too long for a record; what the system says when it is missing or
+ * cannot be read.
+ */
+export function readRecordText(path: string): string | null {
+  let fd: number
+  try {
+    // A pipe would wait for its writer, for ever, and everybody else with it.
+    fd = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0))
+  } catch (error) {
+    if (noFile.has(errorCode(error))) return null
+    throw error
+  }
+  try {
+    const stats = fs.fstatSync(fd)
+    if (!stats.isFile()) return null
+    if (stats.size > maxRecordBytes) throw corrupt(path, `it has ${stats.size} bytes`)
+    return fs.readFileSync(fd, 'utf8')
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+/** What opening says of links in a circle, sockets and (on Windows) folders. */
+const noFile: ReadonlySet<string> = new Set(['ELOOP', 'ENXIO', 'EISDIR'])
 
 /**
  * Reads a record, with an offset of 0: the data file tells the real one.

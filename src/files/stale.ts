@@ -10,8 +10,8 @@ const skewMs = 45_000
 
 /**
  * Tells locks (and wants) of the dead from those of the living. Where the owner's process can be looked at, it
- * decides: one that is merely stopped is alive. Elsewhere the heartbeat decides, the file's time of change: by our
- * clock where it is the owner's too, else by watching it stand still.
+ * decides: one that is merely stopped is alive. Elsewhere, and between threads of one process, the heartbeat decides,
+ * the file's time of change: by our clock where it is the owner's too, else by watching it stand still.
  */
 export function staleness(): (path: string) => boolean {
   /** Heartbeats of other machines as first seen, by file. */

@@ -3,9 +3,12 @@ import { opendir } from 'node:fs/promises'
 import { isMissing } from './io.ts'
 import { infoSuffix } from './paths.ts'
 
-/** Ids of all records below a folder. Memory does not grow with their number. Hidden files and folders are skipped. */
+/**
+ * Ids of all records below a folder. Memory does not grow with their number. Hidden files and folders
+ * are skipped, and folders that may not be read; only when `root` itself cannot be, this throws.
+ */
 export async function* recordIds(root: string, folder = ''): AsyncGenerator<string> {
-  for await (const entry of entries(`${root}/${folder}`)) {
+  for await (const entry of entries(`${root}/${folder}`, folder !== '')) {
     const { name } = entry
     if (name.startsWith('.')) continue
     if (entry.isDirectory()) yield* recordIds(root, `${folder}${name}/`)
@@ -13,11 +16,11 @@ export async function* recordIds(root: string, folder = ''): AsyncGenerator<stri
   }
 }
 
-async function* entries(path: string): AsyncGenerator<Dirent> {
+async function* entries(path: string, optional: boolean): AsyncGenerator<Dirent> {
   try {
     yield* await opendir(path, { bufferSize: 64 })
   } catch (error) {
-    // Removed since it was listed.
-    if (!isMissing(error)) throw error
+    // Removed since it was listed, or not ours to read.
+    if (!optional && !isMissing(error)) throw error
   }
 }

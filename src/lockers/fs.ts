@@ -19,9 +19,10 @@ export interface FileLockerOptions {
  *   no events (network file systems, between machines).
  *
  * The lock of a process that died is had at once on the same machine, and about 15 seconds after its last heartbeat
- * otherwise (another machine or container; up to a minute after a restart of the machine if nobody waits that long).
- * A process that is merely stopped keeps its locks on its machine. Elsewhere others take over, and `guard` tells it
- * so before it writes again; only a stop between that check and the write itself goes unseen.
+ * otherwise (another machine or container, a worker thread that ended while its process lives on; up to a minute after
+ * a restart of the machine, or when the disk was too full for the owner file, if nobody waits that long). A process
+ * that is merely stopped keeps its locks on its machine. Elsewhere others take over, and `guard` tells it so before it
+ * writes again; only a stop between that check and the write itself goes unseen.
  *
  * @throws TypeError when the directory is not a path. Nothing is read or written before the first use.
  */

@@ -6,15 +6,21 @@ import { joinFiles } from '../files/concat.ts'
 import { createFiles } from '../files/create.ts'
 import { checkDirectory, openDirectory, removeParents } from '../files/directory.ts'
 import { markedFinals, removeMarkers } from '../files/finals.ts'
-import { dataSync, errorCode, isMissing, remove, storeError } from '../files/io.ts'
+import { dataSync, isMissing, remove, storeError } from '../files/io.ts'
 import { locate } from '../files/paths.ts'
 import { readRange } from '../files/read.ts'
-import { parseRecord, type FileUpload } from '../files/record.ts'
+import { parseRecord, readRecordText, type FileUpload } from '../files/record.ts'
 import { recordIds } from '../files/walk.ts'
 import type { Store } from '../store.ts'
 
 export interface FileStoreOptions {
-  /** Where uploads are kept. Made when it is missing. One file system: subfolders may not be mounts of others. */
+  /**
+   * Where uploads are kept. Made when it is missing. One file system: subfolders may not be mounts of others.
+   *
+   * Where it lies on a disk of its own, let the process start after that is mounted: a disk that goes away while the
+   * process runs is noticed (`unavailable`), but to a process that has never seen it, it looks like a directory that
+   * is still to be made, and every upload is unknown.
+   */
   readonly directory: string
 
   /**
@@ -45,7 +51,7 @@ export interface FileStoreOptions {
  *   `sync` says so, and renaming it; only the digit of `completed` is set in its place.
  * - `.tmp/` (records being written), `.finals/` (which final uploads wait for which partial ones).
  *
- * Files without a record are not the store's: they are never touched, and their names count as taken. Ids that end
+ * Files without a record are not the store's (a record is a file of at most 16 MiB): they are never touched, and their names count as taken. Ids that end
  * in `.info`, in any segment, cannot be stored. Symbolic links are followed where somebody with access to the
  * directory has put them; no request can make one.
  *
@@ -67,13 +73,14 @@ export function fileStore(options: FileStoreOptions): Required<Store<FileUpload>
   function find(id: string): FileUpload | null {
     const place = locate(root, id)
     if (place === null) return null
-    let text: string
+    let text: string | null
     let stats: fs.Stats | undefined
     try {
-      text = fs.readFileSync(place.info, 'utf8')
+      text = readRecordText(place.info)
+      if (text === null) return null
       stats = fs.statSync(place.data, { throwIfNoEntry: false })
     } catch (error) {
-      if (!isMissing(error) && errorCode(error) !== 'EISDIR') throw storeError(error, `${place.info} cannot be read`)
+      if (!isMissing(error)) throw storeError(error, `${place.info} cannot be read`)
       directory.assertPresent()
       return null
     }
@@ -197,7 +204,8 @@ export function fileStore(options: FileStoreOptions): Required<Store<FileUpload>
     try {
       return find(id)
     } catch (error) {
-      if (error instanceof StoreError && error.code === 'corrupt') return null
+      // Also what may not be read: one such file must not keep the others from being swept.
+      if (error instanceof StoreError) return null
       throw error
     }
   }

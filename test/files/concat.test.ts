@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { FileUpload } from '../../src/files/record.ts'
 import type { Store } from '../../src/store.ts'
@@ -196,6 +196,24 @@ describe('fileStore, concatenate', () => {
       (await list(store.incomplete())).map(({ id }) => id),
       ['one'],
     )
+  })
+
+  test('a marker that goes while the others are being looked at: the others are told', async (t) => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    for (const final of ['one', 'two', 'three']) await createFinal(store, final, ['a'])
+    const { readFileSync } = fs
+    const gone: string[] = []
+    t.mock.method(fs, 'readFileSync', (path: string, encoding: 'utf8') => {
+      if (gone.length === 0 && path.includes('/.finals/')) {
+        gone.push(basename(path))
+        fs.unlinkSync(path)
+      }
+      return readFileSync(path, encoding)
+    })
+    const found = await store.finalsOf('a')
+    assert.deepEqual([...found, ...gone].sort(), ['one', 'three', 'two'])
+    assert.equal(gone.length, 1)
   })
 
   test('a marker that outlived its final (a crash): not told', async () => {

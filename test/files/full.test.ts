@@ -2,8 +2,21 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
+import { fsLocker } from '../../src/lockers/fs.ts'
 import { fileStore } from '../../src/stores/fs.ts'
-import { bodyOf, collect, folders, mountTmpfs, pattern, planned, stored, storeError } from './support.ts'
+import {
+  bodyOf,
+  collect,
+  files,
+  folders,
+  mountTmpfs,
+  never,
+  pattern,
+  planned,
+  soon,
+  stored,
+  storeError,
+} from './support.ts'
 
 const folder = folders()
 const MiB = 1 << 20
@@ -113,4 +126,49 @@ describe('fileStore, on a disk that is full or read-only', () => {
       assert.deepEqual(await store.get('x'), upload)
       assert.equal(String(await collect(store.read(upload, { start: 0, end: 4 }))), 'data')
     }))
+})
+
+describe('fsLocker, on a disk that is full', () => {
+  test('no space for the owner file: locks work by heartbeat, and say who it is once there is space', (t) =>
+    onDisk(t, async (directory) => {
+      const store = fileStore({ directory })
+      const upload = await stored(store, 'x', pattern(MiB))
+      const locks = join(directory, '.locks')
+      for (const name of ['owner', 'want']) fs.mkdirSync(join(locks, name), { recursive: true })
+      const ballast = fill(directory, 0)
+      const [one, two] = [fsLocker({ directory: locks }), fsLocker({ directory: locks })]
+      const lock = await one.acquire('x', { signal: never() })
+      const path = join(locks, 'x.lock')
+      assert.equal(fs.readFileSync(path, 'utf8'), '')
+      assert.equal(await two.tryAcquire('x'), null)
+      await lock.guard?.()
+      fs.unlinkSync(ballast)
+      // The next heartbeat writes it; here the guard makes one, after a pause.
+      const now = Date.now()
+      t.mock.method(Date, 'now', () => now + 10_000)
+      await lock.guard?.()
+      assert.equal((JSON.parse(fs.readFileSync(path, 'utf8')) as { pid: number }).pid, process.pid)
+      await store.terminate(upload)
+      await lock.release()
+      await (await two.acquire('x', { signal: soon(5_000) })).release()
+      assert.deepEqual(files(locks), [])
+    }))
+
+  test('no file can be made at all (inodes): full (507), not something else', async (t) => {
+    const directory = folder()
+    const disk = mountTmpfs(directory, '8m,nr_inodes=5')
+    if (typeof disk === 'string') {
+      if (process.env['CI']) assert.fail(disk)
+      t.skip(disk)
+      return
+    }
+    try {
+      const locks = join(directory, '.locks')
+      for (const name of ['owner', 'want']) fs.mkdirSync(join(locks, name), { recursive: true })
+      fs.writeFileSync(join(directory, 'last'), '')
+      await assert.rejects(fsLocker({ directory: locks }).tryAcquire('x'), storeError('full'))
+    } finally {
+      disk.unmount()
+    }
+  })
 })

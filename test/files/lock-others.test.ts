@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { StoreError } from '../../src/errors.ts'
 import { fsLocker } from '../../src/lockers/fs.ts'
 import { files, folders, never, settled, soon } from './support.ts'
@@ -65,7 +67,7 @@ describe('fsLocker, locks of others', () => {
     const [file] = files(join(directory, 'owner'))
     const own = JSON.parse(fs.readFileSync(join(directory, 'owner', file!), 'utf8')) as typeof stranger
     if (own.boot === null) return t.diagnostic('this system has no boot id: another machine is all it can see')
-    const neighbour = JSON.stringify({ ...own, pidNamespace: 'pid:[1]', pid: 7 })
+    const neighbour = JSON.stringify({ ...own, uuid: 'u', pidNamespace: 'pid:[1]', pid: 7 })
     const path = plant(directory, 'a.lock', neighbour, 14_000)
     assert.equal(await locker.tryAcquire('a'), null)
     beat(path, 15_500)
@@ -80,10 +82,34 @@ describe('fsLocker, locks of others', () => {
     const own = JSON.parse(fs.readFileSync(join(directory, 'owner', file!), 'utf8')) as typeof stranger
     assert.equal(own.host, hostname())
     if (own.start === null) return t.diagnostic('this system tells no start times')
-    plant(directory, 'a.lock', JSON.stringify({ ...own, start: '1' }), 0)
+    plant(directory, 'a.lock', JSON.stringify({ ...own, uuid: 'u', start: '1' }), 0)
     assert.ok(await locker.tryAcquire('a'))
-    plant(directory, 'b.lock', JSON.stringify(own), 60 * 60_000)
-    assert.equal(await locker.tryAcquire('b'), null, 'the process runs: an old heartbeat does not matter')
+  })
+
+  test('of another locker of this thread, which was busy for an hour: kept', async () => {
+    const directory = folder()
+    const [one, two] = [fsLocker({ directory }), fsLocker({ directory })]
+    const lock = await one.acquire('a', { signal: never() })
+    beat(join(directory, 'a.lock'), 60 * 60_000)
+    assert.equal(await two.tryAcquire('a'), null)
+    await lock.guard?.()
+    await lock.release()
+  })
+
+  test('of a worker thread that was terminated: kept while its heartbeat is fresh, had 15 s after the last one', async () => {
+    const directory = folder()
+    const worker = new Worker(new URL('locker-worker.ts', import.meta.url), { workerData: directory })
+    await once(worker, 'message')
+    const locker = fsLocker({ directory })
+    assert.equal(await locker.tryAcquire('a'), null)
+    await worker.terminate()
+    beat(join(directory, 'a.lock'), 14_000)
+    assert.equal(await locker.tryAcquire('a'), null)
+    beat(join(directory, 'a.lock'), 15_500)
+    const lock = await locker.tryAcquire('a')
+    assert.ok(lock)
+    await lock.release()
+    assert.deepEqual(files(directory), [])
   })
 
   for (const [what, content] of [

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { beforeEach, describe, test } from 'node:test'
 import { fileStore } from '../../src/stores/fs.ts'
-import { bodyOf, folders, pattern, planned, stored } from './support.ts'
+import { bodyOf, folders, openFiles, pattern, planned, stored } from './support.ts'
 
 const folder = folders()
 const MiB = 1 << 20
@@ -67,6 +67,30 @@ describe('fileStore, what is synced', () => {
     await Promise.all(uploads.map((upload) => store.update(upload, { completed: true })))
     const folderSyncs = takeSyncs().filter((name) => name === 'data').length
     assert.ok(folderSyncs >= 1 && folderSyncs <= 20, `${folderSyncs} syncs`)
+  })
+
+  test('a body of 100 MiB: synced on the way, and the file is closed after that', async () => {
+    const directory = join(folder(), 'data')
+    const store = fileStore({ directory })
+    const upload = await store.create(planned('x'))
+    takeSyncs()
+    async function* body(): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < 100; n++) yield Buffer.alloc(MiB)
+    }
+    await store.append(upload, body())
+    const syncs = takeSyncs()
+    assert.ok(syncs.length >= 1 && syncs.length <= 3, `${syncs.length} syncs`)
+    assert.ok(syncs.every((name) => name === 'x'))
+    assert.deepEqual(
+      openFiles().filter((path) => path === join(directory, 'x')),
+      [],
+    )
+  })
+
+  test('sync never, a body of 40 MiB: not synced on the way either', async () => {
+    const store = fileStore({ directory: join(folder(), 'data'), sync: 'never' })
+    await store.append(await store.create(planned('x')), bodyOf(Buffer.alloc(40 * MiB)))
+    assert.deepEqual(takeSyncs(), [])
   })
 
   test('the marker of a large atomic append: on the disk before the bytes it marks', async () => {

@@ -1,0 +1,145 @@
+/** The writer of appended bytes, on a disk that fails for a while: `fs` is replaced before the store picks it up. */
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { join } from 'node:path'
+import { beforeEach, describe, test } from 'node:test'
+import { bodyOf, folders, pattern, planned, storeError } from './support.ts'
+
+type Done = (error: NodeJS.ErrnoException | null, count: number) => void
+
+/** Decides about each write: how many bytes it takes, or with what it fails. */
+let disk: { write: (length: number) => number | string; sync: () => string | undefined; writes: number }
+
+const { write, writev, fdatasync } = fs
+fs.write = like(write, (fd: number, chunk: Uint8Array, from: number, length: number, position: number, done: Done) => {
+  const taken = meet(length, done)
+  if (taken !== null) write(fd, chunk, from, taken, position, done)
+})
+fs.writev = like(writev, (fd: number, chunks: Uint8Array[], position: number, done: Done) => {
+  const all = Buffer.concat(chunks)
+  const taken = meet(all.length, done)
+  if (taken === all.length) writev(fd, chunks, position, done)
+  else if (taken !== null) write(fd, all, 0, taken, position, done)
+})
+fs.fdatasync = like(fdatasync, (fd: number, done: fs.NoParamCallback) => {
+  const code = disk.sync()
+  if (code === undefined) fdatasync(fd, done)
+  else setImmediate(() => done(failure(code, 'fdatasync')))
+})
+
+/** With what tells `promisify` how the original's results are named. */
+function like<T extends object>(original: T, replacement: unknown): T {
+  const made = replacement as T
+  for (const key of Object.getOwnPropertySymbols(original)) {
+    Object.defineProperty(made, key, Object.getOwnPropertyDescriptor(original, key) ?? {})
+  }
+  return made
+}
+
+function meet(length: number, done: Done): number | null {
+  disk.writes++
+  const taken = disk.write(length)
+  if (typeof taken === 'number') return taken
+  setImmediate(() => done(failure(taken, 'write'), 0))
+  return null
+}
+
+function failure(code: string, syscall: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${syscall}`), { code, syscall })
+}
+
+const { fileStore } = await import('../../src/stores/fs.ts')
+const { gatherer } = await import('../../src/files/gather.ts')
+
+const folder = folders()
+const MiB = 1 << 20
+const KiB64 = 1 << 16
+
+describe('appending where a write fails', () => {
+  beforeEach(() => {
+    disk = { write: (length) => length, sync: () => undefined, writes: 0 }
+  })
+
+  for (const [what, first, kept, code] of [
+    ['fails once', ['ENOSPC'], 0, 'full'],
+    ['is taken in part, then fails once', [100_000, 'EIO'], 100_000, 'unavailable'],
+  ] as const) {
+    test(`a write ${what} and would then work, slow body: nothing more is written, the file is a prefix`, async (t) => {
+      const directory = folder()
+      const store = fileStore({ directory })
+      const upload = await store.create(planned('x'))
+      const bytes = pattern(4 * MiB)
+      const answers: (number | string)[] = [...first]
+      const failed = Promise.withResolvers<void>()
+      disk.writes = 0
+      disk.write = (length) => {
+        const answer = answers.shift() ?? length
+        if (typeof answer === 'string') setImmediate(failed.resolve)
+        return answer
+      }
+      t.mock.timers.enable({ apis: ['setTimeout'] })
+      const size = 20 * KiB64
+      async function* body(): AsyncGenerator<Uint8Array> {
+        try {
+          // All taken before the first write is answered: some of it waits when that fails.
+          for (let at = 0; at < size; at += KiB64) yield bytes.subarray(at, at + KiB64)
+          await failed.promise
+          for (let turn = 0; turn < 5; turn++) {
+            await new Promise(setImmediate)
+            t.mock.timers.tick(1_000)
+          }
+          yield bytes.subarray(size)
+        } finally {
+          // A body that takes its time to end, too.
+          for (let turn = 0; turn < 5; turn++) {
+            await new Promise(setImmediate)
+            t.mock.timers.tick(1_000)
+          }
+        }
+      }
+      await assert.rejects(store.append(upload, body()), storeError(code))
+      assert.equal(disk.writes, first.length, 'writes')
+      assert.ok(bytes.subarray(0, kept).equals(fs.readFileSync(join(directory, 'x'))))
+      assert.equal((await store.get('x'))?.offset, kept)
+    })
+  }
+
+  test('a sync on the way fails: the append fails, the bytes written stay', async () => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    const upload = await store.create(planned('x'))
+    disk.sync = () => 'EIO'
+    await assert.rejects(store.append(upload, bodyOf(Buffer.alloc(40 * MiB))), storeError('unavailable', /fdatasync/))
+    assert.equal((await store.get('x'))?.offset, 40 * MiB)
+  })
+})
+
+describe('chunks that wait to be written', () => {
+  test('a million single bytes, each a view of 64 KiB: some blocks, none of the views but the first', () => {
+    const waiting = gatherer()
+    const bytes = pattern(1_000_000)
+    for (const byte of bytes) {
+      const view = Buffer.from(new ArrayBuffer(2), 0, 1)
+      view[0] = byte
+      waiting.add(view)
+    }
+    assert.equal(waiting.bytes, bytes.length)
+    const pieces = waiting.take()
+    assert.ok(bytes.equals(Buffer.concat(pieces)))
+    assert.ok(pieces.length < 100, `${pieces.length} pieces`)
+    assert.ok(pieces.slice(1).every(({ buffer }) => buffer.byteLength === 16_384))
+    assert.equal(waiting.bytes, 0)
+    assert.deepEqual(waiting.take(), [])
+  })
+
+  test('taken between small chunks: what was handed out does not change', () => {
+    const waiting = gatherer()
+    const taken: [string, Uint8Array[]][] = []
+    for (let n = 0; n < 1_000; n++) {
+      const text = `chunk ${n},`
+      for (const letter of text) waiting.add(Buffer.from(letter))
+      taken.push([text, waiting.take()])
+    }
+    for (const [text, pieces] of taken) assert.equal(Buffer.concat(pieces).toString(), text)
+  })
+})
