@@ -1,6 +1,7 @@
 import type { Context, Handler } from 'hono'
 import { closeUnlessComplete } from './node/linger.ts'
 import { type Incoming, nodePlatform, type Outgoing } from './node/platform.ts'
+import { cutWhenStuck } from './node/stuck.ts'
 import type { TusHandler } from './options.ts'
 
 /**
@@ -18,6 +19,7 @@ export function tus(handler: TusHandler): Handler {
     const { incoming, outgoing } = node
     const response = await handler(c.req.raw, nodePlatform(incoming, outgoing))
     closeUnlessComplete(incoming, outgoing)
+    cutWhenStuck(incoming, outgoing)
     return response
   }
 }

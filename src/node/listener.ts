@@ -3,6 +3,7 @@ import { closeUnlessComplete } from './linger.ts'
 import { type Incoming, nodePlatform, type Outgoing } from './platform.ts'
 import { toRequest } from './request.ts'
 import { writeResponse } from './response.ts'
+import { cutWhenStuck } from './stuck.ts'
 
 /**
  * The handler as a request listener for Node's own servers (`node:http`, `node:https`, `node:http2`) and for
@@ -37,6 +38,7 @@ async function respond(handler: TusHandler, incoming: Incoming, outgoing: Outgoi
         ? new Response('The request cannot be understood\n', { status: 400 })
         : await handler(request, nodePlatform(incoming, outgoing))
     closeUnlessComplete(incoming, outgoing)
+    cutWhenStuck(incoming, outgoing)
     await writeResponse(response, outgoing, incoming.method === 'HEAD')
   } catch {
     // The handler answers its own failures; what is left is an answer that broke off, and the client must see that.

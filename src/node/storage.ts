@@ -29,7 +29,7 @@ export async function openStorage(config: Config, preferred = defaultDirectory):
   const configured = config.dataDir === undefined ? null : resolve(config.dataDir)
   const directory = configured ?? (isUsable(preferred) ? preferred : resolve('fileloft-data'))
   const locks = join(directory, '.locks')
-  makeDirectory(locks)
+  makeFor(directory, locks)
   const store = fileStore({ directory })
   return {
     store,
@@ -40,6 +40,15 @@ export async function openStorage(config: Config, preferred = defaultDirectory):
         ? `${preferred} cannot be used, so uploads go to ${directory}; FILELOFT_DATA_DIR says otherwise`
         : null,
     full: await checkSpace(store),
+  }
+}
+
+function makeFor(directory: string, path: string): void {
+  try {
+    makeDirectory(path)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new StoreError('unavailable', `The directory ${directory} cannot be used: ${reason}`, { cause: error })
   }
 }
 
@@ -76,7 +85,6 @@ function makeDirectory(path: string): void {
     const code = error instanceof Error && 'code' in error ? error.code : ''
     // Somebody else may have made it meanwhile.
     if (code === 'ENOSPC' || code === 'EDQUOT' || (code === 'EEXIST' && statSync(path).isDirectory())) return
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new StoreError('unavailable', `The directory ${path} cannot be made: ${reason}`, { cause: error })
+    throw error
   }
 }

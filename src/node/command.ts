@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs'
+import { type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
+import { createTusHandler } from '../handler.ts'
+import { handlerOptions } from './handler-options.ts'
+import { helpText } from './help.ts'
+import { createLogs, type Logs } from './logger.ts'
+import { type RunningServer, startServer } from './server.ts'
+import { openStorage } from './storage.ts'
+import { readTls } from './tls.ts'
+
+widenThreadPool(16)
+await run()
+
+async function run(): Promise<void> {
+  try {
+    const { command, config } = readCommandLine(process.argv.slice(2))
+    if (command === 'help') process.stdout.write(helpText())
+    else if (command === 'version') process.stdout.write(`${version()}\n`)
+    else if (command === 'check') await check(config)
+    else if (command === 'sweep') await sweep(config)
+    else await serve(config)
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      for (const problem of error.problems) complain(problem)
+      process.exitCode = 2
+    } else {
+      complain(messageOf(error))
+      process.exitCode = 1
+    }
+  }
+}
+
+async function serve(config: Config): Promise<void> {
+  const logs = logsFor(config, 1)
+  const die = (error: unknown) => {
+    logs.server.fatal({ err: error }, 'unexpected failure')
+    logs.flushNow()
+    process.exit(1)
+  }
+  process.on('uncaughtException', die).on('unhandledRejection', die)
+
+  let stopping = false
+  const stop = (signal: 'SIGINT' | 'SIGTERM') => {
+    if (stopping) {
+      logs.flushNow()
+      process.exit(signal === 'SIGINT' ? 130 : 143)
+    }
+    stopping = true
+    logs.server.info({ signal }, 'shutting down')
+    // A start that fails is told below.
+    void starting.then(end, () => {})
+  }
+  const end = async (server: RunningServer) => {
+    const isDone = await server.close()
+    logs.server.info('stopped')
+    await logs.flush()
+    process.exit(isDone ? 0 : 1)
+  }
+  // Before anything can be in use that a signal would leave behind.
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  process.on(
+    'SIGHUP',
+    () =>
+      void starting.then(
+        (server) => server.reload(),
+        () => {},
+      ),
+  )
+  const starting = startServer(config, logs)
+  await starting
+}
+
+async function check(config: Config): Promise<void> {
+  for (const warning of config.warnings) complain(warning)
+  readTls(config)
+  const { about, notice, full } = await openStorage(config)
+  if (notice !== null) complain(notice)
+  if (full !== null) throw full
+  process.stdout.write(`The configuration is valid and the store can be used: ${about.backend} ${about.directory}\n`)
+}
+
+async function sweep(config: Config): Promise<void> {
+  const logs = logsFor(config, 2)
+  const { store, locker } = await openStorage(config)
+  const onError = (error: unknown) => logs.handler.error({ err: error }, 'failure')
+  const handler = createTusHandler({ ...handlerOptions(config), store, locker, onError })
+  const { removed, skipped, concatenated } = await handler.sweep()
+  process.stdout.write(`removed ${removed}, skipped ${skipped}, concatenated ${concatenated}\n`)
+  await logs.flush()
+}
+
+function logsFor({ log, logFormat }: Config, fd: 1 | 2): Logs {
+  const isTerminal = (fd === 1 ? process.stdout : process.stderr).isTTY
+  const format = logFormat === 'auto' ? (isTerminal ? 'text' : 'json') : logFormat
+  return createLogs({ filter: log, format, colors: isTerminal, fd })
+}
+
+function version(): string {
+  const { version: value } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return value
+}
+
+function complain(problem: string): void {
+  process.stderr.write(`fileloft: ${problem}\n`)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
