@@ -73,8 +73,12 @@ export function createCors(options: CorsOptions | false, methods: readonly strin
 
 function matches(rule: OriginRule, origin: string, request: Request): boolean {
   if (typeof rule === 'string') return rule === origin
-  // Not merely truthy: the promise of an async function must not open the door.
-  if (typeof rule === 'function') return rule(origin, request) === true
+  if (typeof rule === 'function') {
+    const allowed: unknown = rule(origin, request)
+    // The promise of an async function must neither open the door nor end the process when it rejects.
+    if (allowed instanceof Promise) allowed.catch(() => {})
+    return allowed === true
+  }
   // A global or sticky expression remembers where it stopped.
   rule.lastIndex = 0
   return rule.test(origin)
