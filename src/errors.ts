@@ -66,6 +66,8 @@ const storeTable = {
   unavailable: [503, 'The storage is not available'],
   /** What is stored does not fit together: a record that cannot be read, bytes that are gone. */
   corrupt: [500, 'The upload cannot be read from the storage'],
+  /** What was stored of an upload is gone (a lifecycle rule of a bucket): the client has to start over. */
+  gone: [410, 'The upload is gone from the storage'],
   /** The lock was lost to another request; nothing more was written. */
   lock_lost: [423, 'The upload is in use by another request'],
 } as const satisfies Record<string, readonly [number, string]>
@@ -80,11 +82,14 @@ export class StoreError extends Error {
   readonly status: number
   /** What the client is told. */
   readonly publicMessage: string
+  /** Whether the same call may succeed if it is made again at once. */
+  readonly transient: boolean
 
-  constructor(code: StoreErrorCode, message: string, options: { cause?: unknown } = {}) {
+  constructor(code: StoreErrorCode, message: string, options: { cause?: unknown; transient?: boolean } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.status = storeTable[code][0]
     this.publicMessage = storeTable[code][1]
+    this.transient = options.transient ?? false
   }
 }
