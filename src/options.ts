@@ -156,6 +156,8 @@ export interface SweepResult {
   readonly skipped: number
   /** Final uploads whose partials had been completed meanwhile and that are now complete. */
   readonly concatenated: number
+  /** Remains of interrupted requests removed from the storage (parts of a bucket that belong to no upload). */
+  readonly leftovers: number
 }
 
 /** The handler: a function from request to response, with what a server around it needs. */

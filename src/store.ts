@@ -75,14 +75,20 @@ export interface ByteRange {
 }
 
 export interface Store<U extends Upload = Upload> {
+  /** The most bytes that an upload can have here. @default no limit */
+  readonly maxLength?: number
+
   /**
    * Makes a new upload with offset 0.
    * @throws StoreError with code `exists` when the id is taken: nothing is overwritten.
    */
   create(upload: NewUpload): Promise<U>
 
-  /** The record, or `null` when there is no such upload. Any other failure throws. */
-  get(id: string): Promise<U | null>
+  /**
+   * The record, or `null` when there is no such upload. Any other failure throws.
+   * @param intent What the caller is going to do with it; a store may read more at once for that.
+   */
+  get(id: string, intent?: 'append'): Promise<U | null>
 
   /**
    * Writes the body's bytes from `upload.offset` on and returns the record with its new offset. `upload` is what `get`
@@ -111,6 +117,9 @@ export interface Store<U extends Upload = Upload> {
    */
   incomplete(): AsyncIterable<U>
 
+  /** What lies in the storage and belongs to no upload (any more): what a sweep clears away. */
+  leftovers?(): AsyncIterable<Leftover>
+
   /** Bytes of a stored upload, from `range.start` up to but not including `range.end`. Enables GET. */
   read?(upload: U, range: ByteRange): AsyncIterable<Uint8Array>
 
@@ -128,6 +137,14 @@ export interface Store<U extends Upload = Upload> {
 
   /** Asks whether the store can be used at all (directory writable, bucket reachable). Throws what is wrong. */
   check?(): Promise<void>
+}
+
+/** Something that an interrupted request has left in the storage. */
+export interface Leftover {
+  /** The upload it was meant for. */
+  readonly id: string
+  /** Looks again and removes it; false when it belongs to the upload after all. The upload's lock is held. */
+  remove(): Promise<boolean>
 }
 
 export interface ConcatenateOptions {

@@ -212,7 +212,7 @@ test('the log level and its format are as configured', async () => {
   assert.ok(!quiet.output().includes('OPTIONS'))
 
   const text = await runCli(['sweep', '--data-dir', directory.path], { FILELOFT_LOG_FORMAT: 'text' })
-  assert.deepEqual(text, { code: 0, stdout: 'removed 0, skipped 0, concatenated 0\n', stderr: '' })
+  assert.deepEqual(text, { code: 0, stdout: 'removed 0, skipped 0, concatenated 0, leftovers 0\n', stderr: '' })
 })
 
 test('SIGTERM with a stalled body: what arrived is stored, the request answered 503, exit code 0', async () => {
@@ -342,7 +342,7 @@ test('sweep removes what has expired, once, and tells how much; the server does 
   assert.equal(records(), 1)
   await new Promise((resolve) => setTimeout(resolve, 1_100))
   const swept = await runCli(['sweep'], environment)
-  assert.deepEqual([swept.code, swept.stdout], [0, 'removed 1, skipped 0, concatenated 0\n'])
+  assert.deepEqual([swept.code, swept.stdout], [0, 'removed 1, skipped 0, concatenated 0, leftovers 0\n'])
   assert.equal(records(), 0)
 
   await using server = await startCli({ ...environment, FILELOFT_SWEEP_INTERVAL: '1' })

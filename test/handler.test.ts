@@ -113,7 +113,7 @@ test('POST of a final upload whose finish callback fails once: 500 and nothing l
   assert.equal((await final(...urls)).status, 500)
   assert.deepEqual(await incompleteIds(store), [])
   assert.equal((await final(...urls)).status, 201)
-  assert.deepEqual(await handler.sweep(), { removed: 0, skipped: 0, concatenated: 0 })
+  assert.deepEqual(await handler.sweep(), { removed: 0, skipped: 0, concatenated: 0, leftovers: 0 })
   assert.equal(calls, 2)
 })
 

@@ -10,7 +10,7 @@ import { inviteLater } from '../src/node/platform.ts'
 export function fakeHandler(answer: (request: Request, platform: Platform) => Promise<Response>): TusHandler {
   return Object.assign((request: Request, platform: Platform = {}) => answer(request, platform), {
     extensions: [],
-    sweep: () => Promise.resolve({ removed: 0, skipped: 0, concatenated: 0 }),
+    sweep: () => Promise.resolve({ removed: 0, skipped: 0, concatenated: 0, leftovers: 0 }),
     close: () => Promise.resolve(),
   })
 }

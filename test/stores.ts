@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Store } from '../src/index.ts'
 import { fileStore } from '../src/stores/fs.ts'
+import { objectStore } from '../src/objects/store.ts'
 import { memoryStore } from '../src/stores/memory.ts'
+import { simulatedBucket } from './objects/simulated-bucket.ts'
 
 export interface StoreRow {
   readonly name: string
@@ -14,6 +16,10 @@ export interface StoreRow {
 
 export const stores: readonly StoreRow[] = [
   { name: 'memory', make: () => Promise.resolve({ store: memoryStore(), cleanup: () => Promise.resolve() }) },
+  {
+    name: 'objects',
+    make: () => Promise.resolve({ store: objectStore(simulatedBucket()), cleanup: () => Promise.resolve() }),
+  },
   {
     name: 'fs',
     async make() {

@@ -84,8 +84,9 @@ async function sweep(config: Config): Promise<void> {
   const { store, locker } = await openStorage(config)
   const onError = (error: unknown) => logs.handler.error({ err: error }, 'failure')
   const handler = createTusHandler({ ...handlerOptions(config), store, locker, onError })
-  const { removed, skipped, concatenated } = await handler.sweep()
-  process.stdout.write(`removed ${removed}, skipped ${skipped}, concatenated ${concatenated}\n`)
+  const { removed, skipped, concatenated, leftovers } = await handler.sweep()
+  const counts = `removed ${removed}, skipped ${skipped}, concatenated ${concatenated}, leftovers ${leftovers}`
+  process.stdout.write(`${counts}\n`)
   await logs.flush()
 }
 

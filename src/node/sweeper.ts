@@ -8,8 +8,9 @@ export function startSweeping(handler: TusHandler, intervalMs: number, log: Logg
     if (running) return
     running = true
     try {
-      const { removed, skipped, concatenated } = await handler.sweep()
-      log[removed + skipped + concatenated > 0 ? 'info' : 'debug']({ removed, skipped, concatenated }, 'swept')
+      const result = await handler.sweep()
+      const isIdle = Object.values(result).every((count) => count === 0)
+      log[isIdle ? 'debug' : 'info'](result, 'swept')
     } catch (error) {
       log.error({ err: error }, 'sweep failed')
     } finally {

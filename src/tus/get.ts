@@ -4,7 +4,7 @@ import { parseMetadata } from '../metadata.ts'
 import type { ByteRange, Upload } from '../store.ts'
 import { requireCompleted, stream } from '../upload/download.ts'
 import type { Answer, Call } from './answer.ts'
-import { contentDisposition, contentType } from './disposition.ts'
+import { contentDisposition, contentType } from '../disposition.ts'
 
 /** @param method GET, or HEAD for the same without its body. */
 export async function get({ context, request }: Call, id: string, method: 'GET' | 'HEAD'): Promise<Answer> {

@@ -33,7 +33,7 @@ export interface Received {
 /** Appends a body to an upload and finishes the upload if that was the last of it. */
 export async function append(context: Context, id: string, incoming: Incoming): Promise<Upload> {
   const appended = await withLock(context, id, async (hold) => {
-    const upload = await requireUpload(context, id)
+    const upload = await requireUpload(context, id, 'append')
     if (upload.concat?.type === 'final') throw new TusError('final_upload')
     if (incoming.offset !== upload.offset) {
       throw new TusError('offset_mismatch', `Upload-Offset must be ${upload.offset}`, {

@@ -32,12 +32,13 @@ export interface Context {
 
 /** The most bytes this upload may have; Infinity = no limit. */
 export async function limitOf(context: Context, request: Request | null, upload: NewUpload): Promise<number> {
-  const { maxSize } = context
-  if (typeof maxSize !== 'function') return maxSize || Infinity
+  const { maxSize, store } = context
+  const { maxLength = Infinity } = store
+  if (typeof maxSize !== 'function') return Math.min(maxSize || Infinity, maxLength)
   if (request === null) throw new TypeError('maxSize is a function and needs a request')
   const limit = await maxSize(request, upload)
   if (!(limit >= 0)) throw new TypeError(`maxSize returned ${String(limit)}, which is no number of bytes`)
-  return limit || Infinity
+  return Math.min(limit || Infinity, maxLength)
 }
 
 /** @throws TusError 413 when `length` is over `limit`. */
@@ -59,8 +60,8 @@ export function isExpired(upload: Upload): boolean {
  * The record of an upload that requests may work with.
  * @throws TusError 404 when there is none, 410 when it has expired.
  */
-export async function requireUpload(context: Context, id: string): Promise<Upload> {
-  const upload = await context.store.get(id)
+export async function requireUpload(context: Context, id: string, intent?: 'append'): Promise<Upload> {
+  const upload = await context.store.get(id, intent)
   if (upload === null) throw new TusError('not_found')
   if (isExpired(upload)) throw new TusError('gone')
   return upload

@@ -8,7 +8,7 @@ import { type Hold, withFreeLock } from './lock.ts'
  * left for the next time. One that fails is reported and does not keep the others from being looked at.
  */
 export async function sweep(context: Context): Promise<SweepResult> {
-  const result = { removed: 0, skipped: 0, concatenated: 0 }
+  const result = { removed: 0, skipped: 0, concatenated: 0, leftovers: 0 }
   for await (const { id, concat, expiresAt } of context.store.incomplete()) {
     try {
       if (concat?.type === 'final') {
@@ -25,7 +25,20 @@ export async function sweep(context: Context): Promise<SweepResult> {
       context.report(error, null)
     }
   }
+  await removeLeftovers(context, result)
   return result
+}
+
+async function removeLeftovers(context: Context, result: { leftovers: number; skipped: number }): Promise<void> {
+  for await (const leftover of context.store.leftovers?.() ?? []) {
+    try {
+      const removed = await withFreeLock(context, leftover.id, () => leftover.remove())
+      if (removed === true) result.leftovers++
+    } catch (error) {
+      result.skipped++
+      context.report(error, null)
+    }
+  }
 }
 
 /** Looked at again under the lock: it may have been continued or completed meanwhile. */

@@ -3,7 +3,6 @@ import fs from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { FileUpload } from '../../src/files/record.ts'
-import type { Store } from '../../src/store.ts'
 import { fileStore } from '../../src/stores/fs.ts'
 import { bodyOf, collect, folders, list, pattern, planned, stored, storeError } from './support.ts'
 
@@ -11,7 +10,7 @@ const folder = folders()
 const MiB = 1 << 20
 const partial = { concat: { type: 'partial' } } as const
 
-type Files = Required<Store<FileUpload>>
+type Files = ReturnType<typeof fileStore>
 
 function createFinal(store: Files, id: string, partials: readonly string[]): Promise<FileUpload> {
   return store.create(planned(id, { concat: { type: 'final', value: `final;${partials.join(' ')}`, partials } }))

@@ -34,6 +34,11 @@ export async function post(server: Server, headers: Headers, body?: Init['body']
   return await tus(server, 'POST', server.url, headers, body === undefined ? {} : { body })
 }
 
+/** The largest length that the server's store takes. */
+export function longest(server: Server): number {
+  return server.store.maxLength ?? Number.MAX_SAFE_INTEGER
+}
+
 /** Creates an upload and tells its address, on this server whatever `Location` says of scheme and host. */
 export async function create(server: Server, length: number | 'deferred', headers: Headers = {}): Promise<string> {
   const size: Headers = length === 'deferred' ? { 'Upload-Defer-Length': '1' } : { 'Upload-Length': String(length) }

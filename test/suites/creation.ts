@@ -8,6 +8,7 @@ import {
   head,
   incomplete,
   locationOf,
+  longest,
   patch,
   post,
   recordOf,
@@ -145,7 +146,7 @@ export const suite: Suite = {
       title: 'POST, maxSize a function that answers 0: no limit',
       async run(ctx) {
         const server = await ctx.serve({ maxSize: () => 0 })
-        await expect(await post(server, { 'Upload-Length': '9007199254740991' }), 201)
+        await expect(await post(server, { 'Upload-Length': String(longest(server)) }), 201)
       },
     },
     {

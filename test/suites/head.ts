@@ -1,6 +1,6 @@
 import { StoreError } from '../../src/index.ts'
 import { bytesOf } from './bodies.ts'
-import { create, createWith, expectOffset, head, tus } from './client.ts'
+import { create, createWith, expectOffset, head, longest, tus } from './client.ts'
 import { withMethods } from './fakes.ts'
 import { equal, expect, ok, type Suite } from './support.ts'
 
@@ -70,8 +70,8 @@ export const suite: Suite = {
       title: 'HEAD on the largest length there is: told exactly',
       async run(ctx) {
         const server = await ctx.serve()
-        const url = await create(server, Number.MAX_SAFE_INTEGER)
-        await expectOffset(server, url, 0, { 'Upload-Length': '9007199254740991' })
+        const url = await create(server, longest(server))
+        await expectOffset(server, url, 0, { 'Upload-Length': String(longest(server)) })
       },
     },
     {

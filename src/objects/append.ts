@@ -1,0 +1,311 @@
+import { StoreError } from '../errors.ts'
+import type { AppendOptions } from '../store.ts'
+import type { Holder } from './buffers.ts'
+import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
+import { isUsedUp, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { nothing, type ObjectUpload, type Rest, type StoredPart } from './record.ts'
+
+/** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
+const tailEvery = 3
+
+/**
+ * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
+ * bytes without a gap are stored. An upload that is whole with this body is not recorded: whoever completes it does.
+ */
+export async function appendBody(
+  engine: Engine,
+  upload: ObjectUpload,
+  body: AsyncIterable<Uint8Array>,
+  options: AppendOptions,
+): Promise<ObjectUpload> {
+  const before = await restOf(engine, upload).then((rest) => ({ ...upload, rest, tailBytes: rest.tail.byteLength }))
+  const gathering = gather(engine, before, options)
+  const iterator = body[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const result = await gathering.next(iterator)
+      if (result.done === true) return await gathering.end()
+      await gathering.add(result.value)
+    }
+  } catch (error) {
+    await gathering.fail()
+    // Lets go of the body where it was not the one that failed; it may be waiting for a chunk.
+    void iterator.return?.().then(undefined, () => {})
+    throw error
+  } finally {
+    gathering.close()
+  }
+}
+
+interface Gathering {
+  /** The body's next chunk; throws what the body throws, or what went wrong meanwhile. */
+  readonly next: (iterator: AsyncIterator<Uint8Array>) => Promise<IteratorResult<Uint8Array>>
+  readonly add: (chunk: Uint8Array) => Promise<void>
+  readonly end: () => Promise<ObjectUpload>
+  /** Keeps what is stored without a gap, or (the body failed, or its bytes are worth nothing alone) none of it. */
+  readonly fail: () => Promise<void>
+  readonly close: () => void
+}
+
+function gather(
+  engine: Engine,
+  before: ObjectUpload & { readonly rest: Rest },
+  { atomic = false, guard, onProgress }: AppendOptions,
+): Gathering {
+  const { calls, limits, buffers, partSize } = engine
+  const { length } = before
+  /** The record as it is in the bucket. */
+  let committed: ObjectUpload & { readonly rest: Rest } = before
+  let { multipartId } = before
+  /** By number, from 1 at index 0; those still on their way are missing. */
+  const parts: (StoredPart | undefined)[] = [...before.rest.parts]
+  /** Bytes of all parts, those on their way included. */
+  let inParts = sum(before.rest.parts)
+  /** Bytes behind the parts that lie in the record only, to go to the front of the next buffer. */
+  let carried = before.rest.tail.byteLength
+  let buffer: Uint8Array<ArrayBuffer> | null = null
+  let filled = 0
+  let inFlight = 0
+  let first = before.rest.parts[0]?.size ?? null
+  const wakes: (() => void)[] = []
+  let failure: { readonly error: unknown } | null = null
+  let bodyFailed = false
+  let interrupt: ((error: unknown) => void) | null = null
+  /** Something that uses the buffer while the body is waited for. */
+  let busy: Promise<void> | null = null
+  let ticks = 0
+  const holder: Holder = { held: 0, since: 0, release: () => aside(letGo) }
+  const timer = setInterval(() => aside(checkpoint), engine.checkpointMs)
+
+  const planState = (): PlanState => ({ length, stored: inParts, used: parts.length, first })
+  const position = (): number => inParts + (buffer === null ? carried : filled)
+
+  function broken(error: unknown): void {
+    failure ??= { error }
+    interrupt?.(error)
+    wake()
+  }
+
+  function wake(): void {
+    for (const resolve of wakes.splice(0)) resolve()
+  }
+
+  /** Runs work beside the waiting for the body, one at a time; `add` and `end` wait for it. */
+  function aside(work: () => Promise<void>): void {
+    if (busy !== null || failure !== null) return
+    busy = work()
+      .catch(broken)
+      .finally(() => (busy = null))
+  }
+
+  async function until(holds: () => boolean): Promise<void> {
+    while (!holds()) {
+      if (failure !== null && inFlight === 0) return
+      await new Promise<void>((resolve) => wakes.push(resolve))
+    }
+  }
+
+  /** A buffer for the next part, with what is carried over from the record at its front. */
+  async function open(): Promise<Uint8Array<ArrayBuffer>> {
+    await until(() => inFlight < engine.partConcurrency)
+    assertFine()
+    const state = planState()
+    if (isUsedUp(limits, state)) {
+      throw new StoreError('full', `${before.id} has ${state.used} parts, as many as ${engine.bucket.name} allows`)
+    }
+    const planned = Math.min(partBytes(limits, partSize, state), (length ?? Infinity) - inParts)
+    const opened = await buffers.take(Math.max(planned, carried), holder)
+    filled = carried
+    if (carried > 0) {
+      const { tail } = committed.rest.tail.byteLength === carried ? committed.rest : await tailAgain()
+      opened.set(tail)
+    }
+    carried = 0
+    return opened
+  }
+
+  async function tailAgain(): Promise<Rest> {
+    return restOf(engine, { ...committed, rest: null })
+  }
+
+  /** Sends what is in the buffer as the next part; resolves when it is on its way. */
+  async function send(): Promise<void> {
+    if (buffer === null) return
+    const own = buffer
+    const bytes = own.subarray(0, filled)
+    const index = parts.length
+    buffer = null
+    filled = 0
+    holder.since = 0
+    inParts += bytes.byteLength
+    first ??= bytes.byteLength
+    parts.length++
+    inFlight++
+    try {
+      await guard?.()
+      multipartId ??= await calls.createMultipart(engine.keys.data(before.id), engine.headersOf(before))
+    } catch (error) {
+      landed(own, false)
+      throw error
+    }
+    void sendPart(multipartId, index, bytes).then(
+      () => landed(own, true),
+      (error: unknown) => {
+        landed(own, false)
+        broken(error)
+      },
+    )
+  }
+
+  async function sendPart(into: string, index: number, bytes: Uint8Array): Promise<void> {
+    const etag = await calls.putPart(multipartOf(engine, before, into), index + 1, bytes)
+    if (etag === null) return lostMultipart(engine, committed)
+    parts[index] = { size: bytes.byteLength, etag }
+  }
+
+  function landed(own: Uint8Array<ArrayBuffer>, reuse: boolean): void {
+    inFlight--
+    // After a failure some connection may still read from it.
+    if (reuse) buffers.give(own, holder)
+    else buffers.forget(own, holder)
+    wake()
+  }
+
+  /** The parts up to the first gap. */
+  function contiguous(): StoredPart[] {
+    const gap = parts.findIndex((part) => part === undefined)
+    return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
+  }
+
+  async function record(rest: Rest): Promise<void> {
+    await guard?.()
+    const offset = sum(rest.parts) + rest.tail.byteLength
+    committed = { ...(await commit(engine, committed, { offset, multipartId }, rest)), rest }
+    ticks = 0
+    if (!atomic) onProgress?.(offset)
+  }
+
+  /** Records the parts that came to rest, or, of a client too slow to fill one, its bytes so far. */
+  async function checkpoint(): Promise<void> {
+    if (atomic) return
+    const done = contiguous()
+    ticks++
+    if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
+    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > committed.rest.tail.byteLength) {
+      await record({ parts: done, tail: buffer.slice(0, filled) })
+    }
+  }
+
+  /** Others wait for memory: stores what is in the buffer and gives it back. */
+  async function letGo(): Promise<void> {
+    await until(() => inFlight === 0)
+    if (buffer === null || failure !== null) return
+    if (mayBeShort(limits, partSize, planState(), filled)) return send()
+    if (atomic) return
+    await record({ parts: contiguous(), tail: buffer.slice(0, filled) })
+    carried = filled
+    buffers.give(buffer, holder)
+    // Read again when the client goes on.
+    committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
+    buffer = null
+    filled = 0
+  }
+
+  async function settle(): Promise<void> {
+    while (busy !== null) await busy
+    await until(() => inFlight === 0)
+  }
+
+  function assertFine(): void {
+    if (failure !== null) throw failure.error
+  }
+
+  /** The upload as it is in the bucket, where the tail may be that this process has let go of. */
+  const recorded = (): ObjectUpload => (carried === 0 ? committed : { ...committed, rest: null })
+
+  /** Whether the buffer is all there is of an upload that is whole: no multipart for that. */
+  const isSingle = (): boolean => parts.length === 0 && filled === length && filled <= limits.maxPutBytes
+
+  return {
+    next: (iterator) =>
+      new Promise((resolve, reject) => {
+        interrupt = reject
+        if (failure !== null) reject(failure.error)
+        else {
+          iterator.next().then(resolve, (error: unknown) => {
+            bodyFailed = failure === null
+            reject(error)
+          })
+        }
+      }),
+
+    async add(chunk) {
+      for (let rest = chunk; rest.byteLength > 0;) {
+        while (busy !== null) await busy
+        assertFine()
+        buffer ??= await open()
+        const count = Math.min(rest.byteLength, buffer.byteLength - filled)
+        buffer.set(rest.subarray(0, count), filled)
+        filled += count
+        rest = rest.subarray(count)
+        if (filled === buffer.byteLength && !isSingle()) await send()
+      }
+    },
+
+    async end() {
+      await settle()
+      assertFine()
+      const offset = position()
+      if (offset === before.offset) return recorded()
+      if (buffer === null && carried > 0) return recorded()
+      if (buffer !== null && isSingle()) {
+        const tail = buffer.subarray(0, filled)
+        buffers.forget(buffer, holder)
+        buffer = null
+        onProgress?.(offset)
+        return { ...committed, offset, tailBytes: offset, rest: { parts: [], tail } }
+      }
+      const whole = offset === length
+      if (whole || mayBeShort(limits, partSize, planState(), filled)) await send()
+      await settle()
+      assertFine()
+      const done = contiguous()
+      if (!whole) await record({ parts: done, tail: buffer?.slice(0, filled) ?? nothing.tail })
+      if (whole || atomic) onProgress?.(offset)
+      return whole
+        ? { ...committed, offset, multipartId, tailBytes: 0, rest: { parts: done, tail: nothing.tail } }
+        : committed
+    },
+
+    async fail() {
+      broken(null)
+      await settle()
+      try {
+        const done = contiguous()
+        if (bodyFailed || atomic) {
+          if (committed !== before) {
+            committed = {
+              ...(await commit(engine, committed, { offset: before.offset, multipartId }, before.rest)),
+              rest: before.rest,
+            }
+          }
+        } else if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
+        if (multipartId !== null && multipartId !== committed.multipartId) {
+          await calls.abort(multipartOf(engine, before, multipartId))
+        }
+      } catch {
+        // What made it fail is what counts; a record that cannot be written stays at its last state.
+      }
+    },
+
+    close() {
+      clearInterval(timer)
+      if (buffer !== null) buffers.give(buffer, holder)
+      buffer = null
+    },
+  }
+}
+
+function sum(parts: readonly StoredPart[]): number {
+  return parts.reduce((total, { size }) => total + size, 0)
+}

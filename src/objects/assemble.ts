@@ -1,0 +1,42 @@
+import { StoreError } from '../errors.ts'
+import { type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
+import type { ObjectUpload } from './record.ts'
+
+/**
+ * Makes the finished object out of an upload's bytes, which are all there. Done again after a crash it finds the object
+ * and leaves it.
+ * @throws StoreError `gone` when the parts were removed by somebody else; `corrupt` when the object is not the upload.
+ */
+export async function assemble(engine: Engine, upload: ObjectUpload): Promise<void> {
+  if (upload.stored) return
+  const { calls, keys } = engine
+  const { parts, tail } = await restOf(engine, upload)
+  const key = keys.data(upload.id)
+  const headers = engine.headersOf(upload)
+  if (parts.length === 0) {
+    await calls.put(key, tail, headers)
+    return
+  }
+  if (upload.multipartId === null) throw new StoreError('corrupt', `${upload.id} has parts of no multipart`)
+  const multipart = multipartOf(engine, upload, upload.multipartId)
+  const named = parts.map((part, index) => ({ ...part, partNumber: index + 1 }))
+  if (tail.byteLength > 0) {
+    // The last part may be small.
+    const partNumber = named.length + 1
+    const etag = await calls.putPart(multipart, partNumber, tail)
+    if (etag === null) return recognise(engine, upload)
+    named.push({ partNumber, etag, size: tail.byteLength })
+  }
+  const outcome = await calls.complete(multipart, named, headers)
+  if (outcome !== 'completed') return recognise(engine, upload)
+  const object = await calls.head(key)
+  if (object?.size !== upload.offset) {
+    throw new StoreError('corrupt', `The object ${key} has ${object?.size ?? 'no'} bytes, its upload ${upload.offset}`)
+  }
+}
+
+/** The multipart is not there as recorded: fine if the object is, with all bytes. */
+async function recognise(engine: Engine, upload: ObjectUpload): Promise<void> {
+  const object = await engine.calls.head(engine.keys.data(upload.id))
+  if (object?.size !== upload.offset) await lostMultipart(engine, upload)
+}

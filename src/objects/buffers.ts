@@ -1,0 +1,119 @@
+/** The memory in which parts are gathered: one pool for all uploads of a store. */
+export interface Buffers {
+  /**
+   * A buffer of exactly so many bytes; they may hold anything. Waits until there is room for it.
+   * @param holder Whoever takes it: one per upload.
+   */
+  take(bytes: number, holder: Holder): Promise<Uint8Array<ArrayBuffer>>
+  /** Gives it back: nobody may use it any more. */
+  give(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
+  /** As `give`, for a buffer that lives on in other hands. */
+  forget(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
+  /** Bytes taken now. */
+  readonly used: number
+}
+
+export interface Holder {
+  /** Buffers it has. */
+  held: number
+  /** When it got the one it fills, in milliseconds; 0 = it fills none. */
+  since: number
+  /** Others wait: store what is in the buffer that is being filled, and give it back. */
+  release: () => void
+}
+
+interface Waiter {
+  readonly bytes: number
+  readonly holder: Holder
+  readonly since: number
+  readonly resolve: (buffer: Uint8Array<ArrayBuffer>) => void
+}
+
+/** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
+const patienceMs = 250
+/** Milliseconds after which who fills a buffer slowly is asked to let others have it. */
+const fairMs = 2_000
+/** Buffers kept for the next who takes one of the same size. */
+const spares = 4
+
+/**
+ * Below the soft limit everybody gets what they ask for. Above it (many uploads at once) nobody gets a second buffer,
+ * and the first one only after a short wait: mostly another one is given back in that time, and memory stays small.
+ * Above the budget uploads wait; whoever fills a buffer for long is asked to give it back.
+ * @param budget Most bytes in use; a single buffer larger than that is given when no other is in use.
+ * @param soft Bytes in use up to which there is no waiting.
+ */
+export function createBuffers(budget: number, soft: number): Buffers {
+  const waiters: Waiter[] = []
+  const holders = new Set<Holder>()
+  const free: Uint8Array<ArrayBuffer>[] = []
+  let used = 0
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const fits = ({ bytes, holder, since }: Waiter, now: number): boolean => {
+    if (used === 0 || used + bytes <= Math.min(soft, budget)) return true
+    return holder.held === 0 && used + bytes <= budget && now - since >= patienceMs
+  }
+
+  const grant = ({ bytes, holder }: Waiter): Uint8Array<ArrayBuffer> => {
+    used += bytes
+    holder.held++
+    holder.since = Date.now()
+    holders.add(holder)
+    const spare = free.findIndex(({ byteLength }) => byteLength === bytes)
+    return free.splice(spare, spare < 0 ? 0 : 1)[0] ?? new Uint8Array(bytes)
+  }
+
+  const serve = (): void => {
+    const now = Date.now()
+    // Those without any buffer first; in order of arrival otherwise.
+    for (const wanted of [(w: Waiter) => w.holder.held === 0, () => true]) {
+      for (let n = 0; n < waiters.length;) {
+        const waiter = waiters[n]
+        if (waiter === undefined || !wanted(waiter) || !fits(waiter, now)) n++
+        else {
+          waiters.splice(n, 1)
+          waiter.resolve(grant(waiter))
+        }
+      }
+    }
+    if (waiters.some(({ holder, since }) => holder.held === 0 && now - since >= fairMs)) askSlowest(now)
+    clearTimeout(timer)
+    timer = waiters.length === 0 ? undefined : setTimeout(serve, patienceMs)
+  }
+
+  const askSlowest = (now: number): void => {
+    const [slowest] = [...holders].filter(({ since }) => since > 0).sort((a, b) => a.since - b.since)
+    if (slowest === undefined || now - slowest.since < fairMs) return
+    slowest.since = 0
+    slowest.release()
+  }
+
+  const forget = (buffer: Uint8Array<ArrayBuffer>, holder: Holder): void => {
+    used -= buffer.byteLength
+    holder.held--
+    if (holder.held === 0) holders.delete(holder)
+    if (waiters.length > 0) serve()
+  }
+
+  return {
+    get used() {
+      return used
+    },
+    take(bytes, holder) {
+      const waiter = { bytes, holder, since: Date.now() }
+      if (waiters.length === 0 && fits({ ...waiter, resolve: () => {} }, waiter.since)) {
+        return Promise.resolve(grant({ ...waiter, resolve: () => {} }))
+      }
+      return new Promise((resolve) => {
+        waiters.push({ ...waiter, resolve })
+        timer ??= setTimeout(serve, patienceMs)
+      })
+    },
+    give(buffer, holder) {
+      if (free.length < spares) free.push(buffer)
+      forget(buffer, holder)
+    },
+    forget,
+  }
+}

@@ -1,0 +1,98 @@
+import { StoreError } from '../errors.ts'
+import type { Bucket, BucketLimits, Multipart, ObjectHeaders } from './bucket.ts'
+import type { Buffers } from './buffers.ts'
+import type { Keys } from './keys.ts'
+import { formatRecord, nothing, type ObjectUpload, parseRecord, type Rest } from './record.ts'
+import type { Calls } from './retry.ts'
+
+/** What everything in this folder works with. */
+export interface Engine {
+  readonly bucket: Bucket
+  readonly calls: Calls
+  readonly keys: Keys
+  readonly limits: BucketLimits
+  readonly buffers: Buffers
+  /** Bytes that a part shall have. */
+  readonly partSize: number
+  /** Parts of one upload on their way at the same time. */
+  readonly partConcurrency: number
+  /** Milliseconds between two looks at whether a running append has something to record. */
+  readonly checkpointMs: number
+  /** Headers that the finished object is stored with. */
+  readonly headersOf: (upload: ObjectUpload) => ObjectHeaders
+}
+
+/** Bytes of a record that are read for a look at it: all of it, mostly, but not a tail of megabytes. */
+const lookBytes = 64 * 1024
+
+/** The record, or null when there is none. @param whole With all its bytes: somebody is going to append. */
+export async function readRecord({ calls, keys }: Engine, id: string, whole: boolean): Promise<ObjectUpload | null> {
+  const key = keys.record(id)
+  for (const range of whole ? [null] : [{ start: 0, end: lookBytes }, null]) {
+    const object = await calls.get(key, range)
+    if (object === null) return null
+    const upload = parseRecord(object.bytes, object, key)
+    if (upload !== null) return upload.id === id ? upload : null
+  }
+  throw new StoreError('corrupt', `The record ${key} cannot be used: it has no end`)
+}
+
+/** Where the upload's bytes are; read now unless they came with the record. */
+export async function restOf(engine: Engine, upload: ObjectUpload): Promise<Rest> {
+  if (upload.rest !== null) return upload.rest
+  const again = await readRecord(engine, upload.id, true)
+  if (again === null || again.rest === null || again.version !== upload.version) throw overtaken(engine, upload.id)
+  return again.rest
+}
+
+/** What a commit may change. */
+export type Change = Partial<Omit<ObjectUpload, 'id' | 'version' | 'revision' | 'tailBytes' | 'rest'>>
+
+/**
+ * Replaces the record, provided that it still is what `upload` was read from.
+ * @throws StoreError `lock_lost` when somebody else has changed or removed it.
+ */
+export async function commit(engine: Engine, upload: ObjectUpload, change: Change, rest: Rest): Promise<ObjectUpload> {
+  const { calls, keys } = engine
+  const next = { ...upload, ...change, revision: newRevision(), tailBytes: rest.tail.byteLength, rest }
+  const version = await calls.put(keys.record(upload.id), formatRecord(next, rest), { ifMatch: upload.version })
+  return { ...next, version: version ?? (await ownVersion(engine, next)) }
+}
+
+/** The version of a record whose write found its condition failed: it may have been written by a first attempt. */
+export async function ownVersion(engine: Engine, written: ObjectUpload): Promise<string> {
+  const found = await readRecord(engine, written.id, false)
+  if (found?.revision !== written.revision) throw overtaken(engine, written.id)
+  return found.version
+}
+
+export function newRevision(): string {
+  return crypto.randomUUID().slice(0, 13)
+}
+
+/**
+ * What to do when the storage does not know an upload's multipart: it was completed by somebody whose record never
+ * got written, or aborted (a lifecycle rule), and only a look at the object tells. Always throws.
+ * @throws StoreError `lock_lost`, so that the client asks for the offset again; `gone` when the bytes are.
+ */
+export async function lostMultipart(engine: Engine, upload: ObjectUpload): Promise<never> {
+  const { calls, keys } = engine
+  const object = await calls.head(keys.data(upload.id))
+  if (object !== null && object.size === upload.length) {
+    await commit(engine, upload, { offset: object.size, stored: true, multipartId: null }, nothing)
+    throw new StoreError('lock_lost', `${upload.id} was completed before; its record has been set right`)
+  }
+  await calls.delete(keys.record(upload.id))
+  throw new StoreError(
+    'gone',
+    `The parts of ${upload.id} are gone from ${engine.bucket.name}: was its multipart upload aborted by a lifecycle rule?`,
+  )
+}
+
+export function multipartOf({ keys }: Engine, upload: ObjectUpload, multipartId: string): Multipart {
+  return { key: keys.data(upload.id), multipartId }
+}
+
+function overtaken({ bucket }: Engine, id: string): StoreError {
+  return new StoreError('lock_lost', `The record of ${id} in ${bucket.name} was changed by another process`)
+}

@@ -1,0 +1,57 @@
+import type { BucketLimits } from './bucket.ts'
+
+const roundTo = 64 * 1024
+
+export interface PlanState {
+  /** Total bytes, or null while that is not known. */
+  readonly length: number | null
+  /** Bytes in parts so far, and how many parts those are. */
+  readonly stored: number
+  readonly used: number
+  /** Size of the first part, where there is one. */
+  readonly first: number | null
+}
+
+/**
+ * Bytes of the next part: the preferred size, or more where the numbers that are left would not reach. Of an upload
+ * without a length nobody knows how far it goes: its parts double with each tenth of the numbers, which reaches 1,000
+ * times as far as the preferred size would. Equal parts cannot grow: without a length they start eight times as large.
+ */
+export function partBytes(limits: BucketLimits, preferred: number, state: PlanState): number {
+  const { length, stored, used, first } = state
+  const wanted = clamp(preferred, limits)
+  if (limits.uniformParts) {
+    if (first !== null) return first
+    return length === null ? clamp(wanted * 8, limits) : clamp(Math.max(wanted, up(length / limits.maxParts)), limits)
+  }
+  if (length !== null)
+    return clamp(Math.max(wanted, up((length - stored) / Math.max(limits.maxParts - used, 1))), limits)
+  return clamp(wanted * 2 ** Math.floor((used * 10) / limits.maxParts), limits)
+}
+
+/**
+ * Whether `size` bytes at the end of a request may be a part although they are fewer than planned. Each such part uses
+ * up a number; it may as long as the parts to come need not grow for it.
+ */
+export function mayBeShort(limits: BucketLimits, preferred: number, state: PlanState, size: number): boolean {
+  if (limits.uniformParts || size < limits.minPartBytes) return false
+  const planned = partBytes(limits, preferred, state)
+  // Without a length: so that at most every second number is used up by halves.
+  if (state.length === null) return size * 2 >= planned
+  if (size * 4 < planned) return false
+  const after = { ...state, stored: state.stored + size, used: state.used + 1 }
+  return partBytes(limits, preferred, after) <= clamp(preferred, limits)
+}
+
+/** Whether this many parts are all there can be. */
+export function isUsedUp(limits: BucketLimits, { used }: PlanState): boolean {
+  return used >= limits.maxParts
+}
+
+function up(bytes: number): number {
+  return Math.ceil(bytes / roundTo) * roundTo
+}
+
+function clamp(bytes: number, { minPartBytes, maxPartBytes }: BucketLimits): number {
+  return Math.min(Math.max(bytes, minPartBytes), maxPartBytes)
+}

@@ -1,0 +1,89 @@
+import { StoreError } from '../errors.ts'
+import type { Bucket, CallOptions } from './bucket.ts'
+
+export interface RetryOptions {
+  /** Most times that a call is made. @default 6 */
+  readonly attempts?: number
+  /** Milliseconds before the second attempt; doubled for each further one, with jitter. @default 100 */
+  readonly delayMs?: number
+  /** Milliseconds that an attempt may take, besides the time its bytes need at 256 KiB/s. @default 15_000 */
+  readonly timeoutMs?: number
+}
+
+/** The calls that are safe to repeat, with a time limit each, as the engine makes them. */
+export type Calls = {
+  readonly [
+    K in 'get' | 'head' | 'put' | 'delete' | 'createMultipart' | 'putPart' | 'complete' | 'abort'
+  ]: WithoutOptions<Bucket[K]>
+} & { readonly copyPart: WithoutOptions<NonNullable<Bucket['copyPart']>> | null }
+
+type WithoutOptions<F> = F extends (...args: [...infer A, CallOptions]) => infer R ? (...args: A) => R : never
+
+const slowestRate = 256 * 1024
+/** Putting thousands of parts together, or copying gigabytes, takes the storage minutes. */
+const longTimeoutMs = 300_000
+
+/**
+ * Makes each call again when it fails in passing, with growing, random pauses in between: throttling, 5xx answers,
+ * connections that break or stand still. What the storage has done although its answer was lost is done once more,
+ * which changes nothing, or (conditions, completion) is told apart by whoever called.
+ */
+export function retrying(bucket: Bucket, options: RetryOptions = {}): Calls {
+  const { timeoutMs = 15_000 } = options
+  const run = <T>(bytes: number, call: (options: CallOptions) => Promise<T>, limitMs = timeoutMs): Promise<T> =>
+    retry(options, limitMs + (bytes / slowestRate) * 1000, call)
+
+  return {
+    get: (key, range) => run(range === null ? 0 : range.end - range.start, (o) => bucket.get(key, range, o)),
+    head: (key) => run(0, (o) => bucket.head(key, o)),
+    put: (key, bytes, put) => run(bytes.byteLength, (o) => bucket.put(key, bytes, put, o)),
+    delete: (key) => run(0, (o) => bucket.delete(key, o)),
+    createMultipart: (key, headers) => run(0, (o) => bucket.createMultipart(key, headers, o)),
+    putPart: (multipart, n, bytes) => run(bytes.byteLength, (o) => bucket.putPart(multipart, n, bytes, o)),
+    complete: (multipart, parts, headers) =>
+      run(0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
+    abort: (multipart) => run(0, (o) => bucket.abort(multipart, o)),
+    copyPart:
+      bucket.copyPart === undefined
+        ? null
+        : (multipart, n, source) =>
+            run(
+              0,
+              async (o) => (await bucket.copyPart?.(multipart, n, source, o)) ?? null,
+              Math.max(timeoutMs, longTimeoutMs),
+            ),
+  }
+}
+
+async function retry<T>(
+  { attempts = 6, delayMs = 100 }: RetryOptions,
+  timeoutMs: number,
+  call: (options: CallOptions) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await limited(timeoutMs, call)
+    } catch (error) {
+      if (!(error instanceof StoreError && error.transient) || attempt >= attempts) throw error
+    }
+    const most = delayMs * 2 ** (attempt - 1)
+    await new Promise((resolve) => setTimeout(resolve, most / 2 + (Math.random() * most) / 2))
+  }
+}
+
+/** Calls with a signal that ends it when the time is over. */
+export async function limited<T>(timeoutMs: number, call: (options: CallOptions) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const timer = setTimeout(
+    () => controller.abort(new StoreError('unavailable', `No answer within ${timeoutMs} ms`, { transient: true })),
+    timeoutMs,
+  )
+  try {
+    return await call({ signal: controller.signal })
+  } catch (error) {
+    if (controller.signal.aborted && !(error instanceof StoreError)) throw controller.signal.reason
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,244 @@
+import { StoreError } from '../errors.ts'
+import { parseMetadata } from '../metadata.ts'
+import { contentDisposition, contentType } from '../disposition.ts'
+import type { NewUpload, Store } from '../store.ts'
+import { appendBody } from './append.ts'
+import { assemble } from './assemble.ts'
+import type { Bucket, ByteRange, ObjectHeaders } from './bucket.ts'
+import { createBuffers } from './buffers.ts'
+import { concatenateObjects } from './concatenate.ts'
+import { commit, type Engine, multipartOf, newRevision, ownVersion, readRecord, restOf } from './engine.ts'
+import { addMarkers, removeMarkers, waitingFinals } from './finals.ts'
+import { isStorable, objectKeys, plain } from './keys.ts'
+import { leftoverMultiparts } from './leftovers.ts'
+import { readObject } from './read.ts'
+import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest } from './record.ts'
+import { limited, retrying, type RetryOptions } from './retry.ts'
+
+export interface ObjectStoreOptions {
+  /**
+   * Bytes of a part, where nothing asks for more: an upload too long for the number of parts that the storage allows
+   * gets larger ones. A part is held in memory until it is stored.
+   * @default 8 MiB
+   */
+  readonly partSize?: number
+  /** Parts of one upload that are sent at the same time. @default 4 */
+  readonly partConcurrency?: number
+  /**
+   * Bytes of memory for parts, all uploads together; uploads wait for their turn instead of taking more. Mostly far
+   * less is used.
+   * @default 512 MiB
+   */
+  readonly bufferBudget?: number
+  /**
+   * Goes before the names of records, to keep them apart from the finished objects: `.info/`, for example. A bucket
+   * with many objects wants one: a sweep lists everything below it.
+   * @default ''
+   */
+  readonly infoPrefix?: string
+  /**
+   * Headers that finished objects are stored with, so that the storage itself serves them well. By default the type
+   * and the file name of the metadata (`filetype`, `filename`), made safe; `false` = none.
+   */
+  readonly objectHeaders?: ((upload: NewUpload) => ObjectHeaders) | false
+  /**
+   * Milliseconds for which a multipart that no record names is left alone by a sweep: an append may just have begun it.
+   * @default 86_400_000
+   */
+  readonly leftoverAgeMs?: number
+  /** Milliseconds between the records of a running append. @default 5_000 */
+  readonly checkpointMs?: number
+  /** How failing calls are repeated. */
+  readonly retry?: RetryOptions
+}
+
+const mebibyte = 1024 * 1024
+
+/**
+ * A store on object storage.
+ *
+ * - `<id>`: the finished object; it appears when the upload is whole.
+ * - `<id>.info`: the record (record.ts), with the bytes that are too few for a part.
+ * - `.finals/`: which final uploads wait for which partial ones.
+ *
+ * @throws TypeError when an option makes no sense.
+ */
+export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): Required<Store<ObjectUpload>> {
+  const engine = createEngine(bucket, options)
+  const { calls, keys } = engine
+  /** What a record has become since, by what a caller still has in hand. */
+  const renewed = new WeakMap<ObjectUpload, ObjectUpload>()
+  const present = (upload: ObjectUpload): ObjectUpload => renewed.get(upload) ?? upload
+
+  async function remove(upload: ObjectUpload): Promise<void> {
+    if (upload.multipartId !== null) await calls.abort(multipartOf(engine, upload, upload.multipartId))
+    // Also of one that is not whole by its record: that may not have been written any more.
+    await calls.delete(keys.data(upload.id))
+    await removeMarkers(engine, upload)
+  }
+
+  return {
+    maxLength: bucket.limits.maxObjectBytes,
+
+    async create(upload) {
+      if (!isStorable(upload.id)) {
+        throw new TypeError(`The id ${JSON.stringify(upload.id)} cannot be stored: no object can be named after it`)
+      }
+      // Something may lie there that is not ours.
+      if (!plain.test(upload.id) && (await calls.head(keys.data(upload.id))) !== null) throw taken(bucket, upload.id)
+      await addMarkers(engine, upload)
+      const created: ObjectUpload = {
+        id: upload.id,
+        length: upload.length,
+        metadata: upload.metadata,
+        concat: upload.concat,
+        createdAt: upload.createdAt,
+        expiresAt: upload.expiresAt,
+        offset: 0,
+        completed: false,
+        version: '',
+        revision: newRevision(),
+        multipartId: null,
+        stored: false,
+        tailBytes: 0,
+        rest: nothing,
+      }
+      const key = keys.record(upload.id)
+      const version = await calls.put(key, formatRecord(created, nothing), { ifNoneMatch: '*' })
+      if (version !== null) return { ...created, version }
+      try {
+        return { ...created, version: await ownVersion(engine, created) }
+      } catch (error) {
+        if (error instanceof StoreError && error.code === 'lock_lost') throw taken(bucket, upload.id)
+        throw error
+      }
+    },
+
+    get: async (id, intent) => (isStorable(id) ? readRecord(engine, id, intent === 'append') : null),
+
+    append: (upload, body, appendOptions = {}) => appendBody(engine, present(upload), body, appendOptions),
+
+    async update(upload, change) {
+      const now = present(upload)
+      const changed = { ...now, ...change }
+      if (!changed.completed || now.completed)
+        return commit(engine, now, change, now.stored ? nothing : await restOf(engine, now))
+      if (changed.offset !== changed.length) {
+        throw new StoreError(
+          'corrupt',
+          `${changed.id} has ${changed.offset} bytes of ${changed.length}, it is not complete`,
+        )
+      }
+      await assemble(engine, changed)
+      return commit(engine, now, { ...change, stored: true, multipartId: null }, nothing)
+    },
+
+    async sync(upload) {
+      const now = present(upload)
+      if (now.stored) return
+      await assemble(engine, now)
+      renewed.set(upload, await commit(engine, now, { stored: true, multipartId: null }, nothing))
+    },
+
+    async terminate(upload) {
+      await remove(present(upload))
+      // Last: what was only half removed can be removed once more.
+      await calls.delete(keys.record(upload.id))
+    },
+
+    async *incomplete() {
+      const ids: string[] = []
+      await limited(listTimeoutMs, async (callOptions) => {
+        for await (const { key, size } of bucket.list(keys.records, callOptions)) {
+          const id = keys.idOf(key)
+          if (id !== null && !isCompletedSize(size)) ids.push(id)
+        }
+      })
+      for (let n = 0; n < ids.length; n += lookedAtOnce) {
+        const found = await Promise.all(ids.slice(n, n + lookedAtOnce).map((id) => readable(engine, id)))
+        for (const upload of found) if (upload !== null && !upload.completed) yield upload
+      }
+    },
+
+    leftovers: () => leftoverMultiparts(engine, options.leftoverAgeMs ?? 86_400_000),
+
+    async *read(upload, range) {
+      const now = present(upload)
+      if (now.stored) yield* readObject(engine, keys.data(now.id), range)
+      else yield readTail(await restOf(engine, now), range, now.id)
+    },
+
+    async concatenate(final, partials, concatenateOptions = {}) {
+      const joined = await concatenateObjects(engine, present(final), partials, concatenateOptions)
+      await removeMarkers(engine, joined)
+      return joined
+    },
+
+    finalsOf: (partialId) => waitingFinals(engine, partialId),
+
+    check: () => limited(checkTimeoutMs, (callOptions) => bucket.check(callOptions)),
+  }
+}
+
+const listTimeoutMs = 600_000
+const checkTimeoutMs = 30_000
+/** Records that a sweep reads at the same time. */
+const lookedAtOnce = 8
+
+function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
+  const { partSize = 8 * mebibyte, partConcurrency = 4, bufferBudget = 512 * mebibyte, infoPrefix = '' } = options
+  const { checkpointMs = 5_000, objectHeaders } = options
+  requireCount('partSize', partSize)
+  requireCount('partConcurrency', partConcurrency)
+  requireCount('bufferBudget', bufferBudget)
+  requireCount('checkpointMs', checkpointMs)
+  if (typeof infoPrefix !== 'string' || /[\p{Cc}\ufffd]/u.test(infoPrefix)) {
+    throw new TypeError(`infoPrefix must be printable text, not ${JSON.stringify(infoPrefix)}`)
+  }
+  return {
+    bucket,
+    calls: retrying(bucket, options.retry),
+    keys: objectKeys(infoPrefix),
+    limits: bucket.limits,
+    // A few parts more than one upload sends at once, so that one or two alone never wait.
+    buffers: createBuffers(bufferBudget, Math.max(96 * mebibyte, (partConcurrency + 1) * partSize)),
+    partSize,
+    partConcurrency,
+    checkpointMs,
+    headersOf: objectHeaders === false ? () => ({}) : (objectHeaders ?? headersFromMetadata),
+  }
+}
+
+function requireCount(name: string, value: unknown): void {
+  if (!Number.isSafeInteger(value) || Number(value) < 1) {
+    throw new TypeError(`${name} must be a whole number of at least 1, not ${JSON.stringify(value)}`)
+  }
+}
+
+/** Partial uploads are pieces, of no type. */
+function headersFromMetadata({ metadata, concat }: NewUpload): ObjectHeaders {
+  if (concat?.type === 'partial') return {}
+  const { filetype, filename } = parseMetadata(metadata)
+  const type = contentType(filetype)
+  return { contentType: type, contentDisposition: contentDisposition(type, filename) }
+}
+
+/** Null also for what cannot be read: one such record must not keep the others from being swept. */
+async function readable(engine: Engine, id: string): Promise<ObjectUpload | null> {
+  try {
+    return await readRecord(engine, id, false)
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'corrupt') return null
+    throw error
+  }
+}
+
+/** Of an upload without an object yet. Parts cannot be read before they are put together. */
+function readTail({ parts, tail }: Rest, { start, end }: ByteRange, id: string): Uint8Array {
+  if (parts.length > 0) throw new StoreError('unavailable', `${id} is not complete, its parts cannot be read`)
+  return tail.subarray(start, end)
+}
+
+function taken({ name }: Bucket, id: string): StoreError {
+  return new StoreError('exists', `${id} exists in ${name}`)
+}
