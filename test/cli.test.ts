@@ -7,7 +7,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
-import { openStorage } from '../src/node/storage.ts'
+import { openFiles } from '../src/node/storage-fs.ts'
 import { readCommandLine } from '../src/node/config.ts'
 import { createUpload, makeCertificate, runCli, startCli, temporaryDirectory, tus } from './cli-support.ts'
 import { listen, rawClient } from './node-support.ts'
@@ -370,10 +370,10 @@ test('without FILELOFT_DATA_DIR and with the usual place out of reach, ./filelof
   process.chdir(directory.path)
   try {
     const { config } = readCommandLine([], {})
-    const storage = await openStorage(config, join(file, 'below'))
+    const storage = await openFiles(config, join(file, 'below'))
     assert.equal(storage.about.directory, join(directory.path, 'fileloft-data'))
     assert.match(storage.notice ?? '', /fileloft-data; FILELOFT_DATA_DIR says otherwise/)
-    const usual = await openStorage(config, join(directory.path, 'usual'))
+    const usual = await openFiles(config, join(directory.path, 'usual'))
     assert.deepEqual([usual.about.directory, usual.notice], [join(directory.path, 'usual'), null])
   } finally {
     process.chdir(before)

@@ -17,6 +17,9 @@ function problemsOf(environment: Record<string, string>, args: string[] = []): r
   return []
 }
 
+const s3 = { FILELOFT_S3_BUCKET: 'b' }
+const azure = { FILELOFT_AZURE_CONTAINER: 'c', FILELOFT_AZURE_ACCOUNT: 'a' }
+
 /** A value that is taken, what it becomes, what it needs beside it, and values that are refused. */
 const cases: {
   [K in keyof typeof variables]: {
@@ -43,6 +46,58 @@ const cases: {
     with: { FILELOFT_UNIX_SOCKET: '/s' },
   },
   dataDir: { takes: [['/srv/uploads', '/srv/uploads']], refuses: [] },
+  backend: {
+    takes: [
+      ['fs', 'fs'],
+      ['S3', 's3'],
+    ],
+    refuses: ['disk', 's4'],
+    with: { FILELOFT_S3_BUCKET: 'b' },
+  },
+  s3Bucket: { takes: [['b', 'b']], refuses: [] },
+  s3Prefix: { takes: [['up/', 'up/']], refuses: ['a\u0007'], with: s3 },
+  s3Endpoint: {
+    takes: [
+      ['http://localhost:9000', 'http://localhost:9000'],
+      ['https://s3.example.com/', 'https://s3.example.com'],
+    ],
+    refuses: ['http://', 'http://u@h', 'http://h/?a'],
+    with: s3,
+  },
+  s3Region: { takes: [['eu-central-1', 'eu-central-1']], refuses: [], with: s3 },
+  s3ForcePathStyle: { ...toggleCases(), with: s3 },
+  s3AllowUnfenced: { ...toggleCases(), with: s3 },
+  gcsBucket: { takes: [['b', 'b']], refuses: [] },
+  gcsPrefix: { takes: [['up/', 'up/']], refuses: ['a\u0007'], with: { FILELOFT_GCS_BUCKET: 'b' } },
+  gcsEndpoint: {
+    takes: [['localhost:4443', 'http://localhost:4443']],
+    refuses: ['http://h/#a'],
+    with: { FILELOFT_GCS_BUCKET: 'b' },
+  },
+  azureContainer: { takes: [['c', 'c']], refuses: [], with: { FILELOFT_AZURE_ACCOUNT: 'a' } },
+  azurePrefix: { takes: [['up/', 'up/']], refuses: ['a\u0007'], with: azure },
+  azureConnectionString: {
+    takes: [['AccountName=a;AccountKey=k', 'AccountName=a;AccountKey=k']],
+    refuses: [],
+    with: { FILELOFT_AZURE_CONTAINER: 'c' },
+  },
+  azureAccount: { takes: [['a', 'a']], refuses: [], with: { FILELOFT_AZURE_CONTAINER: 'c' } },
+  azureEndpoint: {
+    takes: [['https://a.blob.core.windows.net', 'https://a.blob.core.windows.net']],
+    refuses: ['https://h?sig=x'],
+    with: azure,
+  },
+  partSize: {
+    takes: [
+      ['5MiB', 5 << 20],
+      ['16777216', 16 << 20],
+    ],
+    refuses: ['4MiB', '6GiB', 'x'],
+    with: s3,
+  },
+  partConcurrency: { takes: [['8', 8]], refuses: ['0', '65', '1.5'], with: s3 },
+  bufferBudget: { takes: [['1GiB', 2 ** 30]], refuses: ['1MiB', '2TiB'], with: s3 },
+  infoPrefix: { takes: [['.info/', '.info/']], refuses: ['\u0000'], with: s3 },
   maxSize: {
     takes: [
       ['0', 0],
@@ -261,4 +316,57 @@ test('a filter gives each target the level of the longest prefix', () => {
   assert.equal(level('hyper=warn,tokio', 'fileloft::http'), 'silent')
   assert.equal(level('info,hyper=warn', 'fileloft::http'), 'info')
   assert.equal(level('fileloft', 'fileloft::http'), 'trace')
+})
+
+test('the backend is the one whose place is named; two, none, or settings of another are mistakes', () => {
+  assert.equal(read({}).backend, 'fs')
+  assert.equal(read({ FILELOFT_S3_BUCKET: 'b' }).backend, 's3')
+  assert.equal(read({ FILELOFT_GCS_BUCKET: 'b' }).backend, 'gcs')
+  assert.equal(read(azure).backend, 'azure')
+  assert.deepEqual(problemsOf({ FILELOFT_S3_BUCKET: 'b', FILELOFT_GCS_BUCKET: 'b' }), [
+    'FILELOFT_S3_BUCKET and FILELOFT_GCS_BUCKET are both set; FILELOFT_BACKEND must say which one counts: s3, gcs',
+  ])
+  assert.deepEqual(problemsOf({ FILELOFT_BACKEND: 's3' }), ['FILELOFT_BACKEND is "s3" and needs FILELOFT_S3_BUCKET'])
+  assert.deepEqual(problemsOf({ FILELOFT_S3_REGION: 'x' }), [
+    'FILELOFT_S3_REGION has no effect: the uploads are kept on fs',
+  ])
+  assert.deepEqual(problemsOf({ ...s3, FILELOFT_DATA_DIR: '/d' }), [
+    'FILELOFT_DATA_DIR has no effect: the uploads are kept on s3',
+  ])
+  assert.deepEqual(problemsOf({ FILELOFT_PART_SIZE: '9MiB' }), [
+    'FILELOFT_PART_SIZE has no effect: the uploads are kept on fs',
+  ])
+  assert.deepEqual(problemsOf({ FILELOFT_AZURE_CONTAINER: 'c' }), [
+    'FILELOFT_AZURE_CONTAINER needs one of FILELOFT_AZURE_CONNECTION_STRING, FILELOFT_AZURE_ACCOUNT, FILELOFT_AZURE_ENDPOINT',
+  ])
+  assert.deepEqual(problemsOf({ ...s3, FILELOFT_PART_SIZE: '64MiB', FILELOFT_BUFFER_BUDGET: '32MiB' }), [
+    'FILELOFT_BUFFER_BUDGET must be at least FILELOFT_PART_SIZE',
+  ])
+  const both = read({ FILELOFT_BACKEND: 'gcs', FILELOFT_GCS_BUCKET: 'b', FILELOFT_S3_BUCKET: 'b' })
+  assert.deepEqual(
+    [both.backend, both.warnings],
+    ['gcs', ['FILELOFT_S3_BUCKET has no effect: the uploads are kept on gcs']],
+  )
+})
+
+test('where a setting of the storage is not set, the variables of its own tools count', () => {
+  assert.equal(read({ ...s3, AWS_REGION: 'eu-west-1', AWS_DEFAULT_REGION: 'x' }).s3Region, 'eu-west-1')
+  assert.equal(read({ ...s3, AWS_DEFAULT_REGION: 'x' }).s3Region, 'x')
+  assert.equal(read({ ...s3, FILELOFT_S3_REGION: 'y', AWS_REGION: 'x' }).s3Region, 'y')
+  assert.equal(read({ ...s3, AWS_ENDPOINT_URL: 'http://localhost:9' }).s3Endpoint, 'http://localhost:9')
+  assert.equal(
+    read({ FILELOFT_GCS_BUCKET: 'b', STORAGE_EMULATOR_HOST: 'localhost:9' }).gcsEndpoint,
+    'http://localhost:9',
+  )
+  const { azureConnectionString, azureAccount } = read({
+    FILELOFT_AZURE_CONTAINER: 'c',
+    AZURE_STORAGE_CONNECTION_STRING: 's',
+    AZURE_STORAGE_ACCOUNT: 'a',
+  })
+  assert.deepEqual([azureConnectionString, azureAccount], ['s', 'a'])
+  // Set for something else, without this server having to do with it.
+  assert.equal(read({ AWS_REGION: 'eu-west-1' }).backend, 'fs')
+  assert.deepEqual(problemsOf({ ...s3, AWS_ENDPOINT_URL_S3: 'http://' }), [
+    'AWS_ENDPOINT_URL_S3 is "http://"; it must be an http or https URL such as http://localhost:9000',
+  ])
 })

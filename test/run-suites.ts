@@ -16,12 +16,13 @@ export interface Connection {
   readonly origin: string
   fetch(target: string, init: Init): Promise<Response>
   fetchRaw(path: string, init: Init): Promise<Response>
-  taken(): number
+  taken(body?: ReadableStream<Uint8Array>): number
   close(): Promise<void>
 }
 
-export function runSuites(transport: Transport): void {
-  for (const row of stores) {
+/** @param rows The stores to run on. */
+export function runSuites(transport: Transport, rows: readonly StoreRow[] = stores): void {
+  for (const row of rows) {
     for (const suite of suites) {
       void describe(`${suite.name} (${transport.name}, ${row.name})`, () => {
         for (const { title, run } of suite.cases) {
@@ -83,7 +84,7 @@ function makeContext(transport: Transport, row: StoreRow): { ctx: Context; close
       store: complete.store,
       fetch: observed((target, init) => connection.fetch(target, init)),
       fetchRaw: observed((path, init) => connection.fetchRaw(path, init)),
-      taken: () => connection.taken(),
+      taken: (body) => connection.taken(body),
     }
   }
   const close = async () => {

@@ -73,10 +73,10 @@ async function serve(config: Config): Promise<void> {
 async function check(config: Config): Promise<void> {
   for (const warning of config.warnings) complain(warning)
   readTls(config)
-  const { about, notice, full } = await openStorage(config)
+  const { about, place, notice, full } = await openStorage(config)
   if (notice !== null) complain(notice)
   if (full !== null) throw full
-  process.stdout.write(`The configuration is valid and the store can be used: ${about.backend} ${about.directory}\n`)
+  process.stdout.write(`The configuration is valid and the store can be used: ${about['backend'] ?? ''} ${place}\n`)
 }
 
 async function sweep(config: Config): Promise<void> {

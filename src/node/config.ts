@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
 import { type Filter, parseFilter } from './filter.ts'
+import { type Backend, chooseBackend } from './backend.ts'
 import { nearest } from './nearest.ts'
 import { flagOf, type Variable, variables } from './variables.ts'
 
@@ -8,7 +9,8 @@ type Settings = { readonly [K in keyof typeof variables]: ValueOf<(typeof variab
 type ValueOf<V> = V extends Variable<infer T> ? T : never
 
 /** The configuration of the server, checked as a whole. */
-export interface Config extends Omit<Settings, 'log'> {
+export interface Config extends Omit<Settings, 'log' | 'backend'> {
+  readonly backend: Backend
   readonly log: Filter
   /** What is odd but no mistake, to be said in the log. */
   readonly warnings: readonly string[]
@@ -70,21 +72,32 @@ function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>
     const source = flags.get(name) ?? { text: environment[name] ?? '', label: name }
     // Saying what is the default anyway contradicts nothing.
     if (source.text !== '' && source.text !== variable.default) given.add(key)
-    const input = source.text === '' ? variable.default : source.text
+    const other = source.text === '' ? fallbackOf(variable, environment) : null
+    const { text, label } = other ?? source
+    const input = text === '' ? variable.default : text
     if (input === undefined) continue
     const result = v.safeParse(schema, input)
     if (result.success) settings[key] = result.output
-    else problems.push(problemOf(variable, source.label, input, result.issues[0].message))
+    else problems.push(problemOf(variable, label, input, result.issues[0].message))
   }
   const warnings: string[] = []
   problems.push(...contradictions(settings, given))
+  const backend = chooseBackend(settings, given)
+  problems.push(...backend.problems)
+  warnings.push(...backend.warnings)
   if (problems.length > 0) throw new ConfigError(problems)
   const log = (settings['log'] as Filter | undefined) ?? rustLog(environment, warnings)
   const config = settings as unknown as Settings
   if (config.baseUrl !== undefined && config.behindProxy) {
     warnings.push('FILELOFT_BASE_URL decides Location; the headers FILELOFT_BEHIND_PROXY trusts have no say in it')
   }
-  return { ...config, log, warnings }
+  return { ...config, backend: backend.name, log, warnings }
+}
+
+/** What another program's variable says, where one of those that count is set. */
+function fallbackOf({ fallbacks = [] }: Variable<unknown>, environment: Environment): Source | null {
+  const name = fallbacks.find((each) => (environment[each] ?? '') !== '')
+  return name === undefined ? null : { text: environment[name] ?? '', label: name }
 }
 
 function problemOf({ isSecret }: Variable<unknown>, label: string, text: string, allowed: string): string {

@@ -16,6 +16,8 @@ export interface Variable<T> {
   readonly isSwitch: boolean
   /** Never shown, not even in an error about it. */
   readonly isSecret: boolean
+  /** Other programs' variables that count where it is not set, the first one first. */
+  readonly fallbacks?: readonly string[]
 }
 
 /** Turns text into a value, or says what it should have been. */
@@ -59,6 +61,22 @@ const baseUrl = parsed('an http or https URL without user, query and fragment', 
   if (url === null || !/^https?:$/.test(url.protocol)) return null
   return url.username === '' && url.password === '' && !/[?#]/.test(value) ? value : null
 })
+const endpoint = parsed('an http or https URL such as http://localhost:9000', (value) => {
+  // Emulators are often named without a scheme.
+  const url = URL.parse(/^https?:\/\//i.test(value) ? value : `http://${value}`)
+  return url === null || url.username !== '' || /[?#]/.test(value) ? null : url.href.replace(/\/$/, '')
+})
+const count = (least: number, most: number) =>
+  parsed(`a whole number from ${least} to ${most}`, (value) => {
+    const number = Number(value)
+    return /^\d+$/.test(value) && number >= least && number <= most ? number : null
+  })
+const sizeFrom = (least: string, most: string) =>
+  parsed(`bytes or a size such as 64MiB, from ${least} to ${most}`, (value) => {
+    const bytes = parseSize(value)
+    return bytes !== null && bytes >= (parseSize(least) ?? 0) && bytes <= (parseSize(most) ?? 0) ? bytes : null
+  })
+const prefix = parsed('printable text such as uploads/', (value) => (/[\p{Cc}\ufffd]/u.test(value) ? null : value))
 const mode = parsed('a file mode in octal, such as 0660', (value) =>
   /^0?[0-7]{3}$/.test(value) ? Number.parseInt(value, 8) : null,
 )
@@ -69,7 +87,7 @@ function variable<T>(
   name: string,
   schema: v.GenericSchema<string, T>,
   meaning: string,
-  options: { default?: string; isSecret?: boolean } = {},
+  options: { default?: string; isSecret?: boolean; fallbacks?: readonly string[] } = {},
 ): Variable<T | undefined> {
   return { name, schema, meaning, isSwitch: false, isSecret: false, ...options }
 }
@@ -96,6 +114,75 @@ export const variables = {
     'FILELOFT_DATA_DIR',
     text,
     'Directory of the uploads: /var/lib/fileloft; when unset and that cannot be used, ./fileloft-data',
+  ),
+  backend: variable(
+    'FILELOFT_BACKEND',
+    oneOf('fs', 's3', 'gcs', 'azure'),
+    'fs, s3, gcs or azure; when unset the one whose bucket or container is named, else fs',
+  ),
+  s3Bucket: variable('FILELOFT_S3_BUCKET', text, 'Bucket on S3 or a compatible storage'),
+  s3Prefix: variable('FILELOFT_S3_PREFIX', prefix, 'Goes before all keys'),
+  s3Endpoint: variable('FILELOFT_S3_ENDPOINT', endpoint, 'URL of the storage; else AWS_ENDPOINT_URL_S3, AWS', {
+    fallbacks: ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL'],
+  }),
+  s3Region: variable('FILELOFT_S3_REGION', text, 'Region; else AWS_REGION, AWS_DEFAULT_REGION, us-east-1', {
+    fallbacks: ['AWS_REGION', 'AWS_DEFAULT_REGION'],
+  }),
+  s3ForcePathStyle: variable(
+    'FILELOFT_S3_FORCE_PATH_STYLE',
+    boolean,
+    'Bucket in the path of URLs (true) or in their host (false); when unset, what fits the endpoint',
+  ),
+  s3AllowUnfenced: toggle(
+    'FILELOFT_S3_ALLOW_UNFENCED',
+    'Go on with a storage that ignores conditional writes: for one server only',
+  ),
+  gcsBucket: variable('FILELOFT_GCS_BUCKET', text, 'Bucket on Google Cloud Storage'),
+  gcsPrefix: variable('FILELOFT_GCS_PREFIX', prefix, 'Goes before all names'),
+  gcsEndpoint: variable('FILELOFT_GCS_ENDPOINT', endpoint, 'URL of an emulator; else STORAGE_EMULATOR_HOST', {
+    fallbacks: ['STORAGE_EMULATOR_HOST'],
+  }),
+  azureContainer: variable('FILELOFT_AZURE_CONTAINER', text, 'Container on Azure Blob Storage'),
+  azurePrefix: variable('FILELOFT_AZURE_PREFIX', prefix, 'Goes before all names'),
+  azureConnectionString: variable(
+    'FILELOFT_AZURE_CONNECTION_STRING',
+    text,
+    'Connection string; else AZURE_STORAGE_CONNECTION_STRING; goes before an account',
+    { isSecret: true, fallbacks: ['AZURE_STORAGE_CONNECTION_STRING'] },
+  ),
+  azureAccount: variable(
+    'FILELOFT_AZURE_ACCOUNT',
+    text,
+    'Account, with the credentials of the environment; else AZURE_STORAGE_ACCOUNT',
+    { fallbacks: ['AZURE_STORAGE_ACCOUNT'] },
+  ),
+  azureEndpoint: variable(
+    'FILELOFT_AZURE_ENDPOINT',
+    endpoint,
+    'URL of the blob service, where it is not the account’s own',
+  ),
+  partSize: required(
+    'FILELOFT_PART_SIZE',
+    sizeFrom('5MiB', '5GiB'),
+    'Object storage: size of a part, more where an upload would have too many',
+    '8MiB',
+  ),
+  partConcurrency: required(
+    'FILELOFT_PART_CONCURRENCY',
+    count(1, 64),
+    'Object storage: parts of one upload sent at the same time',
+    '4',
+  ),
+  bufferBudget: required(
+    'FILELOFT_BUFFER_BUDGET',
+    sizeFrom('5MiB', '1TiB'),
+    'Object storage: memory for the parts of all uploads; they wait for their turn',
+    '512MiB',
+  ),
+  infoPrefix: variable(
+    'FILELOFT_INFO_PREFIX',
+    prefix,
+    'Object storage: goes before the keys of records, to keep them apart from the uploads',
   ),
   maxSize: required('FILELOFT_MAX_SIZE', size, 'Largest upload: bytes, or 10GiB, 500MB; 0 = no limit', '0'),
   basePath: required('FILELOFT_BASE_PATH', basePath, 'Path of the endpoints', '/files/'),

@@ -19,8 +19,8 @@ export async function appendBody(
   options: AppendOptions,
 ): Promise<ObjectUpload> {
   const before = await restOf(engine, upload).then((rest) => ({ ...upload, rest, tailBytes: rest.tail.byteLength }))
-  const gathering = gather(engine, before, options)
   const iterator = body[Symbol.asyncIterator]()
+  const gathering = gather(engine, before, options)
   try {
     for (;;) {
       const result = await gathering.next(iterator)
@@ -57,6 +57,8 @@ function gather(
   /** The record as it is in the bucket. */
   let committed: ObjectUpload & { readonly rest: Rest } = before
   let { multipartId } = before
+  /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
+  let named = before.multipartId
   /** By number, from 1 at index 0; those still on their way are missing. */
   const parts: (StoredPart | undefined)[] = [...before.rest.parts]
   /** Bytes of all parts, those on their way included. */
@@ -73,8 +75,16 @@ function gather(
   let interrupt: ((error: unknown) => void) | null = null
   /** Something that uses the buffer while the body is waited for. */
   let busy: Promise<void> | null = null
+  /** What became of the multipart is found out once, whichever part meets it first. */
+  let lost: Promise<never> | null = null
+  /** The body has ended: what is left to do is done in its order, with nothing beside it. */
+  let ending = false
   let ticks = 0
-  const holder: Holder = { held: 0, since: 0, release: () => aside(letGo) }
+  const holder: Holder = {
+    held: 0,
+    since: 0,
+    release: () => (busy === null ? aside(letGo) : void busy.then(() => aside(letGo))),
+  }
   const timer = setInterval(() => aside(checkpoint), engine.checkpointMs)
 
   const planState = (): PlanState => ({ length, stored: inParts, used: parts.length, first })
@@ -92,7 +102,7 @@ function gather(
 
   /** Runs work beside the waiting for the body, one at a time; `add` and `end` wait for it. */
   function aside(work: () => Promise<void>): void {
-    if (busy !== null || failure !== null) return
+    if (busy !== null || failure !== null || ending) return
     busy = work()
       .catch(broken)
       .finally(() => (busy = null))
@@ -115,12 +125,18 @@ function gather(
     }
     const planned = Math.min(partBytes(limits, partSize, state), (length ?? Infinity) - inParts)
     const opened = await buffers.take(Math.max(planned, carried), holder)
-    filled = carried
-    if (carried > 0) {
-      const { tail } = committed.rest.tail.byteLength === carried ? committed.rest : await tailAgain()
-      opened.set(tail)
+    try {
+      if (carried > 0) {
+        const { tail } = committed.rest.tail.byteLength === carried ? committed.rest : await tailAgain()
+        opened.set(tail)
+      }
+    } catch (error) {
+      buffers.give(opened, holder)
+      throw error
     }
+    filled = carried
     carried = 0
+    holder.since = Date.now()
     return opened
   }
 
@@ -159,7 +175,7 @@ function gather(
 
   async function sendPart(into: string, index: number, bytes: Uint8Array): Promise<void> {
     const etag = await calls.putPart(multipartOf(engine, before, into), index + 1, bytes)
-    if (etag === null) return lostMultipart(engine, committed)
+    if (etag === null) return (lost ??= lostMultipart(engine, committed))
     parts[index] = { size: bytes.byteLength, etag }
   }
 
@@ -180,6 +196,7 @@ function gather(
   async function record(rest: Rest): Promise<void> {
     await guard?.()
     const offset = sum(rest.parts) + rest.tail.byteLength
+    named = multipartId
     committed = { ...(await commit(engine, committed, { offset, multipartId }, rest)), rest }
     ticks = 0
     if (!atomic) onProgress?.(offset)
@@ -211,7 +228,9 @@ function gather(
     filled = 0
   }
 
+  /** Nothing runs beside any more, and nothing is on its way. */
   async function settle(): Promise<void> {
+    ending = true
     while (busy !== null) await busy
     await until(() => inFlight === 0)
   }
@@ -240,6 +259,9 @@ function gather(
       }),
 
     async add(chunk) {
+      if (length !== null && position() + chunk.byteLength > length) {
+        throw new StoreError('corrupt', `The body is longer than what is left of ${before.id}`)
+      }
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
@@ -290,7 +312,7 @@ function gather(
             }
           }
         } else if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
-        if (multipartId !== null && multipartId !== committed.multipartId) {
+        if (multipartId !== null && multipartId !== named) {
           await calls.abort(multipartOf(engine, before, multipartId))
         }
       } catch {

@@ -1,5 +1,5 @@
 import { StoreError } from '../errors.ts'
-import { type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
+import { type Engine, lostMultipart, multipartOf, overtaken, readRecord, restOf } from './engine.ts'
 import type { ObjectUpload } from './record.ts'
 
 /**
@@ -13,10 +13,7 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<vo
   const { parts, tail } = await restOf(engine, upload)
   const key = keys.data(upload.id)
   const headers = engine.headersOf(upload)
-  if (parts.length === 0) {
-    await calls.put(key, tail, headers)
-    return
-  }
+  if (parts.length === 0) return putWhole(engine, upload, tail)
   if (upload.multipartId === null) throw new StoreError('corrupt', `${upload.id} has parts of no multipart`)
   const multipart = multipartOf(engine, upload, upload.multipartId)
   const named = parts.map((part, index) => ({ ...part, partNumber: index + 1 }))
@@ -33,6 +30,19 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<vo
   if (object?.size !== upload.offset) {
     throw new StoreError('corrupt', `The object ${key} has ${object?.size ?? 'no'} bytes, its upload ${upload.offset}`)
   }
+}
+
+/** What lies there already is replaced only where nobody else has gone on with the upload: a crash left it. */
+async function putWhole(engine: Engine, upload: ObjectUpload, bytes: Uint8Array): Promise<void> {
+  const { calls, keys } = engine
+  const key = keys.data(upload.id)
+  const headers = engine.headersOf(upload)
+  if ((await calls.put(key, bytes, { ...headers, ifNoneMatch: '*' })) !== null) return
+  const object = await calls.head(key)
+  const record = await readRecord(engine, upload.id, false)
+  if (object === null || record?.version !== upload.version) throw overtaken(engine, upload.id)
+  const version = await calls.put(key, bytes, { ...headers, ifMatch: object.version })
+  if (version === null) throw overtaken(engine, upload.id)
 }
 
 /** The multipart is not there as recorded: fine if the object is, with all bytes. */

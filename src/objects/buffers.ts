@@ -61,23 +61,38 @@ export function createBuffers(budget: number, soft: number): Buffers {
     holder.since = Date.now()
     holders.add(holder)
     const spare = free.findIndex(({ byteLength }) => byteLength === bytes)
-    return free.splice(spare, spare < 0 ? 0 : 1)[0] ?? new Uint8Array(bytes)
+    const [buffer] = spare < 0 ? [] : free.splice(spare, 1)
+    trim()
+    return buffer ?? new Uint8Array(bytes)
+  }
+
+  /** Spares are memory too: the oldest go first, which are of a size that nobody asks for any more. */
+  const trim = (): void => {
+    const spareBytes = () => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    while (free.length > spares || (free.length > 0 && used + spareBytes() > budget)) free.shift()
+  }
+
+  const isOverdue = ({ holder, since }: Waiter, now: number): boolean => holder.held === 0 && now - since >= fairMs
+
+  /** Whose turn it is, or -1: those without any buffer first; in order of arrival otherwise. */
+  const turn = (now: number): number => {
+    for (const wanted of [(w: Waiter) => w.holder.held === 0, () => true]) {
+      for (const [n, waiter] of waiters.entries()) {
+        if (!wanted(waiter)) continue
+        if (fits(waiter, now)) return n
+        // Those who need much would never find it free while others take little by little.
+        if (isOverdue(waiter, now)) return -1
+      }
+    }
+    return -1
   }
 
   const serve = (): void => {
     const now = Date.now()
-    // Those without any buffer first; in order of arrival otherwise.
-    for (const wanted of [(w: Waiter) => w.holder.held === 0, () => true]) {
-      for (let n = 0; n < waiters.length;) {
-        const waiter = waiters[n]
-        if (waiter === undefined || !wanted(waiter) || !fits(waiter, now)) n++
-        else {
-          waiters.splice(n, 1)
-          waiter.resolve(grant(waiter))
-        }
-      }
+    for (let n = turn(now); n >= 0; n = turn(now)) {
+      for (const waiter of waiters.splice(n, 1)) waiter.resolve(grant(waiter))
     }
-    if (waiters.some(({ holder, since }) => holder.held === 0 && now - since >= fairMs)) askSlowest(now)
+    if (waiters.some((waiter) => isOverdue(waiter, now))) askSlowest(now)
     clearTimeout(timer)
     timer = waiters.length === 0 ? undefined : setTimeout(serve, patienceMs)
   }
@@ -111,8 +126,9 @@ export function createBuffers(budget: number, soft: number): Buffers {
       })
     },
     give(buffer, holder) {
-      if (free.length < spares) free.push(buffer)
+      free.push(buffer)
       forget(buffer, holder)
+      trim()
     },
     forget,
   }

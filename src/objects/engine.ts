@@ -78,10 +78,14 @@ export function newRevision(): string {
 export async function lostMultipart(engine: Engine, upload: ObjectUpload): Promise<never> {
   const { calls, keys } = engine
   const object = await calls.head(keys.data(upload.id))
-  if (object !== null && object.size === upload.length) {
-    await commit(engine, upload, { offset: object.size, stored: true, multipartId: null }, nothing)
+  // A length told with the last request may not be on record; nothing but the whole upload ever lies there.
+  if (object !== null && (upload.length === null ? object.size >= upload.offset : object.size === upload.length)) {
+    const { size } = object
+    await commit(engine, upload, { length: size, offset: size, stored: true, multipartId: null }, nothing)
     throw new StoreError('lock_lost', `${upload.id} was completed before; its record has been set right`)
   }
+  // Written once more before it is removed: somebody who was overtaken must not remove the record of who goes on.
+  await commit(engine, upload, { offset: 0, multipartId: null }, nothing)
   await calls.delete(keys.record(upload.id))
   throw new StoreError(
     'gone',
@@ -93,6 +97,7 @@ export function multipartOf({ keys }: Engine, upload: ObjectUpload, multipartId:
   return { key: keys.data(upload.id), multipartId }
 }
 
-function overtaken({ bucket }: Engine, id: string): StoreError {
+/** Somebody else has changed or removed the record. */
+export function overtaken({ bucket }: Engine, id: string): StoreError {
   return new StoreError('lock_lost', `The record of ${id} in ${bucket.name} was changed by another process`)
 }

@@ -1,6 +1,5 @@
 import type { NewUpload } from '../store.ts'
 import { type Engine, readRecord } from './engine.ts'
-import { limited } from './retry.ts'
 import { isWaiting } from './record.ts'
 
 /*
@@ -22,9 +21,10 @@ export async function removeMarkers(engine: Engine, final: Pick<NewUpload, 'id' 
 export async function waitingFinals(engine: Engine, partialId: string): Promise<string[]> {
   const { bucket, calls, keys } = engine
   const prefix = await keys.markers(partialId)
-  const found: string[] = []
-  await limited(60_000, async (options) => {
-    for await (const { key } of bucket.list(prefix, options)) found.push(key)
+  const found = await calls.repeat(60_000, async (options) => {
+    const listed: string[] = []
+    for await (const { key } of bucket.list(prefix, options)) listed.push(key)
+    return listed
   })
   const ids: string[] = []
   for (const key of found) {

@@ -1,6 +1,6 @@
 import type { Leftover } from '../store.ts'
 import { type Engine, readRecord } from './engine.ts'
-import { limited } from './retry.ts'
+import { isStorable } from './keys.ts'
 
 /**
  * Multiparts that belong to no upload: begun by an append that a crash ended before its first record, or by a holder
@@ -8,11 +8,12 @@ import { limited } from './retry.ts'
  */
 export async function* leftoverMultiparts(engine: Engine, ageMs: number): AsyncGenerator<Leftover, void, undefined> {
   const { bucket, calls } = engine
-  const begun: { id: string; multipartId: string }[] = []
-  await limited(600_000, async (options) => {
+  const begun = await calls.repeat(600_000, async (options) => {
+    const found: { id: string; multipartId: string }[] = []
     for await (const { key, multipartId, createdAt } of bucket.multiparts('', options)) {
-      if (Date.now() - createdAt >= ageMs) begun.push({ id: key, multipartId })
+      if (Date.now() - createdAt >= ageMs && isStorable(key)) found.push({ id: key, multipartId })
     }
+    return found
   })
   for (const { id, multipartId } of begun) {
     yield {

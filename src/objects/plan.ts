@@ -35,12 +35,13 @@ export function partBytes(limits: BucketLimits, preferred: number, state: PlanSt
  */
 export function mayBeShort(limits: BucketLimits, preferred: number, state: PlanState, size: number): boolean {
   if (limits.uniformParts || size < limits.minPartBytes) return false
+  const after = { ...state, stored: state.stored + size, used: state.used + 1 }
+  // The last number is for all that is left.
+  if (isUsedUp(limits, after)) return false
   const planned = partBytes(limits, preferred, state)
   // Without a length: so that at most every second number is used up by halves.
   if (state.length === null) return size * 2 >= planned
-  if (size * 4 < planned) return false
-  const after = { ...state, stored: state.stored + size, used: state.used + 1 }
-  return partBytes(limits, preferred, after) <= clamp(preferred, limits)
+  return size * 4 >= planned && partBytes(limits, preferred, after) <= clamp(preferred, limits)
 }
 
 /** Whether this many parts are all there can be. */

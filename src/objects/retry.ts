@@ -15,7 +15,11 @@ export type Calls = {
   readonly [
     K in 'get' | 'head' | 'put' | 'delete' | 'createMultipart' | 'putPart' | 'complete' | 'abort'
   ]: WithoutOptions<Bucket[K]>
-} & { readonly copyPart: WithoutOptions<NonNullable<Bucket['copyPart']>> | null }
+} & {
+  readonly copyPart: WithoutOptions<NonNullable<Bucket['copyPart']>> | null
+  /** For listings: does it all again when it fails in passing. */
+  readonly repeat: <T>(timeoutMs: number, call: (options: CallOptions) => Promise<T>) => Promise<T>
+}
 
 type WithoutOptions<F> = F extends (...args: [...infer A, CallOptions]) => infer R ? (...args: A) => R : never
 
@@ -43,6 +47,7 @@ export function retrying(bucket: Bucket, options: RetryOptions = {}): Calls {
     complete: (multipart, parts, headers) =>
       run(0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
     abort: (multipart) => run(0, (o) => bucket.abort(multipart, o)),
+    repeat: (limitMs, call) => retry(options, limitMs, call),
     copyPart:
       bucket.copyPart === undefined
         ? null

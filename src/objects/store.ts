@@ -135,7 +135,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
 
     async sync(upload) {
       const now = present(upload)
-      if (now.stored) return
+      if (now.stored || now.offset !== now.length) return
       await assemble(engine, now)
       renewed.set(upload, await commit(engine, now, { stored: true, multipartId: null }, nothing))
     },
@@ -147,12 +147,13 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
     },
 
     async *incomplete() {
-      const ids: string[] = []
-      await limited(listTimeoutMs, async (callOptions) => {
+      const ids = await calls.repeat(listTimeoutMs, async (callOptions) => {
+        const found: string[] = []
         for await (const { key, size } of bucket.list(keys.records, callOptions)) {
           const id = keys.idOf(key)
-          if (id !== null && !isCompletedSize(size)) ids.push(id)
+          if (id !== null && !isCompletedSize(size)) found.push(id)
         }
+        return found
       })
       for (let n = 0; n < ids.length; n += lookedAtOnce) {
         const found = await Promise.all(ids.slice(n, n + lookedAtOnce).map((id) => readable(engine, id)))

@@ -10,10 +10,13 @@ export interface SimulatedOptions {
   /** Keeps no bytes of parts and of objects made of them, only their sizes; reading those gives zeros. */
   readonly sizesOnly?: boolean
   /** Called before each call takes effect; what it throws is what the call throws. */
-  readonly before?: (call: string, key: string) => void | Promise<void>
+  readonly before?: Hook
   /** Called after it took effect; what it throws is what the call throws: an answer that got lost. */
-  readonly after?: (call: string, key: string) => void | Promise<void>
+  readonly after?: Hook
 }
+
+/** `partNumber` is 0 for calls that are not about a part. */
+type Hook = (call: string, key: string, partNumber: number) => void | Promise<void>
 
 interface Stored {
   readonly bytes: Uint8Array
@@ -55,12 +58,12 @@ export function simulatedBucket(options: SimulatedOptions = {}): SimulatedBucket
   })
   const bytesOf = ({ bytes, size }: Stored): Uint8Array => (bytes.byteLength === size ? bytes : new Uint8Array(size))
 
-  async function call<T>(name: string, key: string, signal: AbortSignal, work: () => T): Promise<T> {
+  async function call<T>(name: string, key: string, signal: AbortSignal, work: () => T, partNumber = 0): Promise<T> {
     calls.set(name, (calls.get(name) ?? 0) + 1)
     signal.throwIfAborted()
-    await before?.(name, key)
+    await before?.(name, key, partNumber)
     const result = work()
-    await after?.(name, key)
+    await after?.(name, key, partNumber)
     return result
   }
 
@@ -111,7 +114,7 @@ export function simulatedBucket(options: SimulatedOptions = {}): SimulatedBucket
         return multipartId
       }),
     putPart: ({ key, multipartId }, partNumber, bytes, { signal }) =>
-      call('putPart', key, signal, () => putPart(multipartId, partNumber, bytes)),
+      call('putPart', key, signal, () => putPart(multipartId, partNumber, bytes), partNumber),
     copyPart: ({ key, multipartId }, partNumber, source, { signal }) =>
       call('copyPart', key, signal, () => {
         const object = objects.get(source.key)

@@ -152,12 +152,12 @@ export async function held(
   send: (body: ReadableStream<Uint8Array>) => Promise<Response>,
 ): Promise<Controlled & { readonly response: Promise<Response> }> {
   const body = controlled(bytes)
-  const before = server.taken()
+  const before = server.taken(body.stream)
   let answered = false
   const response = send(body.stream).finally(() => (answered = true))
   // The case may look at the answer much later, or never.
   response.catch(() => undefined)
-  await until(() => answered || server.taken() >= before + bytes.length, 'the handler takes the body')
+  await until(() => answered || server.taken(body.stream) >= before + bytes.length, 'the handler takes the body')
   if (answered) await expect(await response, [], {})
   return { ...body, response }
 }

@@ -44,8 +44,11 @@ export interface Server {
   fetch(target: string, init?: Init): Promise<Response>
   /** As `fetch`, but the path goes over the wire as it stands, dot segments included, where there is a wire. */
   fetchRaw(path: string, init?: Init): Promise<Response>
-  /** Bytes of streamed bodies that the handler has taken so far, over all requests. */
-  taken(): number
+  /**
+   * Bytes of streamed bodies that the handler has taken so far: of this one where a transport can tell them apart, else
+   * over all requests.
+   */
+  taken(body?: ReadableStream<Uint8Array>): number
 }
 
 export interface Init {

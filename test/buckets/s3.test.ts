@@ -1,0 +1,22 @@
+/** The S3 driver on MinIO and the Versity S3 Gateway. */
+import { after } from 'node:test'
+import { startMinio } from '../servers/minio.ts'
+import { startVersitygw } from '../servers/versitygw.ts'
+import { permissions } from './s3-permissions.ts'
+import { checks, conformance, nodeFetch } from './s3-server.ts'
+
+const minio = await startMinio()
+if (minio !== null) {
+  after(() => minio.stop())
+  await conformance(minio, null)
+  await conformance(minio, nodeFetch)
+  await checks(minio)
+  await permissions(minio)
+}
+
+const versitygw = await startVersitygw()
+if (versitygw !== null) {
+  after(() => versitygw.stop())
+  await conformance(versitygw, nodeFetch)
+  await checks(versitygw)
+}

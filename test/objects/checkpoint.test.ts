@@ -1,0 +1,164 @@
+/** What a long request records while it runs. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ObjectUpload } from '../../src/objects/record.ts'
+import {
+  another,
+  assertWhole,
+  body,
+  code,
+  data,
+  fatal,
+  finish,
+  gate,
+  get,
+  isSame,
+  newUpload,
+  part,
+  setup,
+} from './support.ts'
+import { type SimulatedBucket } from './simulated-bucket.ts'
+
+const bytes = data(8 * part + 100)
+
+/** Waits for the next record to be written. */
+function recording(options = {}) {
+  let next = gate()
+  const { bucket, store } = setup(
+    {
+      after(call, key) {
+        if (call === 'put' && key === 'a.info') next.open()
+      },
+    },
+    { checkpointMs: 1, ...options },
+  )
+  const recorded = async () => {
+    next = gate()
+    await next.opened
+  }
+  return { bucket, store, recorded }
+}
+
+const seen = (bucket: SimulatedBucket): Promise<ObjectUpload> => get(another(bucket), 'a')
+
+test('checkpoint: parts that came to rest are recorded while the body goes on; a crash then costs only what came later', async () => {
+  const { bucket, store, recorded } = recording()
+  const created = await store.create(newUpload('a', bytes.byteLength))
+  const offsets: number[] = []
+  const told: number[] = []
+  async function* slow() {
+    for (let n = 0; n < 4; n++) {
+      yield bytes.subarray(n * 2 * part, (n + 1) * 2 * part)
+      await recorded()
+      offsets.push((await seen(bucket)).offset)
+    }
+    throw fatal('the process dies')
+  }
+  const dead = store.append(created, slow(), { onProgress: (offset) => told.push(offset), guard: () => {} })
+  await assert.rejects(dead)
+  assert.ok(offsets.length === 4 && offsets.every((offset, n) => offset > (offsets[n - 1] ?? 0)), offsets.join(' '))
+  assert.ok(
+    told.every((offset, n) => offset > (told[n - 1] ?? 0)),
+    told.join(' '),
+  )
+})
+
+test('checkpoint: a client too slow for a part has its bytes recorded as they are', async () => {
+  const { bucket, store, recorded } = recording()
+  const created = await store.create(newUpload('a', bytes.byteLength))
+  async function* slow() {
+    yield bytes.subarray(0, 100)
+    await recorded()
+    assert.equal((await seen(bucket)).offset, 100)
+    yield bytes.subarray(100, part + 300)
+    for (let upload = await seen(bucket); upload.offset < part + 300; upload = await seen(bucket)) await recorded()
+    // What crashes here goes on in another process with all of it.
+    const copy = bucket.objects.get('a.info')
+    assert.ok(isSame(copy?.bytes.subarray(-300), bytes.subarray(part, part + 300)))
+    yield bytes.subarray(part + 300, 2 * part)
+  }
+  const after = await store.append(created, slow())
+  assert.equal(after.offset, 2 * part)
+  await finish(store, 'a', bytes)
+  await assertWhole(bucket, 'a', bytes)
+})
+
+test('checkpoint: one that is under way when the body ends is waited for; the request is not told that it lost', async () => {
+  for (const end of [3 * part, 3 * part + 50, bytes.byteLength]) {
+    let armed = false
+    const [reached, resumed, ended] = [gate(), gate(), gate()]
+    const { bucket, store } = setup(
+      {
+        async before(call, key) {
+          if (!armed || call !== 'put' || key !== 'a.info') return
+          armed = false
+          reached.open()
+          await resumed.opened
+        },
+      },
+      { checkpointMs: 1 },
+    )
+    const created = await store.create(newUpload('a', bytes.byteLength))
+    armed = true
+    async function* source() {
+      yield* body(bytes.subarray(0, end), part)
+      await reached.opened
+      ended.open()
+    }
+    const appending = store.append(created, source())
+    await ended.opened
+    await new Promise(setImmediate)
+    resumed.open()
+    assert.equal((await appending).offset, end)
+    await finish(store, 'a', bytes)
+    await assertWhole(bucket, 'a', bytes)
+  }
+})
+
+test('checkpoint: none begins while the last parts or the last record are under way', async () => {
+  for (const held of ['putPart', 'put']) {
+    for (const end of [3 * part + 50, bytes.byteLength]) {
+      let armed = false
+      let puts = 0
+      const { bucket, store } = setup(
+        {
+          async before(call) {
+            if (armed && call === 'put') puts++
+            // Long enough for the clock of the checkpoints to strike.
+            if (armed && call === held) await new Promise((resolve) => setTimeout(resolve, 10))
+          },
+        },
+        { checkpointMs: 2, partConcurrency: held === 'put' ? 1 : 8 },
+      )
+      const created = await store.create(newUpload('a', bytes.byteLength))
+      armed = true
+      // One chunk: the body's end follows at once.
+      const after = await store.append(created, body(bytes.subarray(0, end), end))
+      armed = false
+      assert.equal(after.offset, end)
+      if (held === 'putPart') assert.equal(puts, end === bytes.byteLength ? 0 : 1)
+      await finish(store, 'a', bytes)
+      await assertWhole(bucket, 'a', bytes)
+    }
+  }
+})
+
+test('checkpoint: one that fails ends the request; what it may have written is gone on from', async () => {
+  for (const when of ['before', 'after'] as const) {
+    let armed = false
+    const fault = (call: string, key: string) => {
+      if (armed && call === 'put' && key === 'a.info') throw fatal()
+    }
+    const { bucket, store } = setup({ [when]: fault }, { checkpointMs: 1 })
+    const created = await store.create(newUpload('a', bytes.byteLength))
+    armed = true
+    async function* endless() {
+      yield* body(bytes.subarray(0, 3 * part))
+      await new Promise(() => {})
+    }
+    await assert.rejects(store.append(created, endless()), code('unavailable'))
+    armed = false
+    await finish(another(bucket), 'a', bytes)
+    await assertWhole(bucket, 'a', bytes)
+  }
+})

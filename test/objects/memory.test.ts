@@ -1,0 +1,176 @@
+/** Uploads that wait for memory, and slow ones that give theirs back. */
+import assert from 'node:assert/strict'
+import { beforeEach, mock, test } from 'node:test'
+import { another, assertWhole, body, data, failing, fatal, feed, finish, gate, get, isSame, kib } from './support.ts'
+import { newUpload, part, setup, upload } from './support.ts'
+
+const bytes = data(3 * part + 100)
+const tight = { bufferBudget: part }
+
+beforeEach(() => {
+  mock.timers.reset()
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1_700_000_000_000 })
+})
+
+/** Lets time pass until this is done. */
+async function during<T>(work: Promise<T>): Promise<T> {
+  let done = false
+  const over = () => (done = true)
+  work.then(over, over)
+  for (let n = 0; n < 400 && !done; n++) {
+    mock.timers.tick(100)
+    await new Promise(setImmediate)
+  }
+  assert.ok(done, 'nothing comes of it within 40 seconds')
+  return work
+}
+
+const fillings: Record<string, { first: number; atomic?: boolean; before?: number }> = {
+  'less than a part': { first: 100 },
+  'nearly the smallest part': { first: 16 * kib - 1 },
+  'enough for a short part': { first: 20 * kib },
+  'a part and a tail': { first: part + 10 },
+  'a tail behind one of an earlier request': { first: 30, before: 50 },
+  'a checksummed body, enough for a short part': { first: 20 * kib, atomic: true },
+}
+
+for (const [title, { first, atomic = false, before = 0 }] of Object.entries(fillings)) {
+  test(`memory: a slow upload with ${title} makes way for another, and goes on where it was`, async () => {
+    const { bucket, store } = setup({}, tight)
+    await store.create(newUpload('a', bytes.byteLength))
+    if (before > 0) await store.append(await get(store, 'a'), body(bytes.subarray(0, before)))
+    const slow = feed()
+    const record = bucket.objects.get('a.info')
+    const appending = store.append(await get(store, 'a'), slow, { atomic })
+    await slow.push(bytes.subarray(before, before + first))
+    await during(upload(store, 'b', bytes))
+    assert.ok(isSame(bucket.objects.get('b')?.bytes, bytes))
+    if (atomic) assert.equal(bucket.objects.get('a.info'), record)
+    // Twice, so that what was read back is written again.
+    await slow.push(bytes.subarray(before + first, before + first + 10))
+    if (!atomic) await during(upload(store, 'c', bytes))
+    const pushing = slow.push(bytes.subarray(before + first + 10, bytes.byteLength))
+    await during(pushing)
+    slow.end()
+    const whole = await appending
+    assert.equal(whole.offset, bytes.byteLength)
+    await store.update(whole, { completed: true })
+    await assertWhole(bucket, 'a', bytes)
+  })
+}
+
+test('memory: a slow upload that has let go ends without another byte, or with all of them; nothing is lost', async () => {
+  for (const length of [100, 200, bytes.byteLength]) {
+    const { bucket, store } = setup({}, tight)
+    await store.create(newUpload('a', length))
+    const slow = feed()
+    const appending = store.append(await get(store, 'a'), slow)
+    await slow.push(bytes.subarray(0, 100))
+    await during(upload(store, 'b', bytes))
+    slow.end()
+    const after = await appending
+    assert.equal(after.offset, 100)
+    if (length === 100) await store.update(after, { completed: true })
+    else await finish(store, 'a', bytes.subarray(0, length))
+    await assertWhole(bucket, 'a', bytes.subarray(0, length))
+  }
+})
+
+test('memory: a slow upload that has let go throws at its end; as if it had never been', async () => {
+  const { bucket, store } = setup({}, tight)
+  await store.create(newUpload('a', bytes.byteLength))
+  await store.append(await get(store, 'a'), body(bytes.subarray(0, 40)))
+  const slow = feed()
+  const appending = store.append(await get(store, 'a'), slow)
+  await slow.push(data(100, 9))
+  await during(upload(store, 'b', bytes))
+  assert.equal((await get(store, 'a')).offset, 140)
+  slow.fail(fatal('too large'))
+  await assert.rejects(appending, /too large/)
+  assert.equal((await get(store, 'a')).offset, 40)
+  await finish(store, 'a', bytes)
+  await assertWhole(bucket, 'a', bytes)
+})
+
+test('memory: asked to let go while its record is being written, a slow upload does so after that', async () => {
+  let armed = false
+  const [reached, resumed] = [gate(), gate()]
+  const { bucket, store } = setup(
+    {
+      async before(call, key) {
+        if (!armed || call !== 'put' || key !== 'a.info') return
+        armed = false
+        reached.open()
+        await resumed.opened
+      },
+    },
+    { ...tight, checkpointMs: 1000, retry: { delayMs: 1, timeoutMs: 600_000 } },
+  )
+  await store.create(newUpload('a', bytes.byteLength))
+  armed = true
+  const slow = feed()
+  const appending = store.append(await get(store, 'a'), slow)
+  await slow.push(bytes.subarray(0, 100))
+  const waiting = upload(store, 'b', bytes)
+  // The third checkpoint writes a tail; in that time the other one has waited for long.
+  await during(reached.opened)
+  for (let n = 0; n < 50; n++) {
+    mock.timers.tick(100)
+    await new Promise(setImmediate)
+  }
+  resumed.open()
+  await during(waiting)
+  slow.end()
+  assert.equal((await appending).offset, 100)
+  await assertWhole(bucket, 'b', bytes)
+})
+
+test('memory: whatever ends a request, its buffers come back', async () => {
+  let broken: ((call: string, key: string) => void) | null = null
+  const { bucket, store } = setup({ before: (call, key) => broken?.(call, key) }, tight)
+  const strike = (struck: string) => {
+    broken = (call, key) => {
+      if (call === struck && key.startsWith('a')) throw fatal()
+    }
+  }
+  for (const struck of ['createMultipart', 'putPart', 'put']) {
+    await store.create(newUpload(`a-${struck}`, bytes.byteLength))
+    strike(struck)
+    await assert.rejects(during(store.append(await get(store, `a-${struck}`), body(bytes.subarray(0, -1)))))
+    broken = null
+  }
+  await store.create(newUpload('a-body', bytes.byteLength))
+  await assert.rejects(during(store.append(await get(store, 'a-body'), failing(bytes.subarray(0, 2 * part + 5), fatal()))))
+  // What it let go of cannot be read again.
+  await store.create(newUpload('a', bytes.byteLength))
+  const slow = feed()
+  const appending = store.append(await get(store, 'a'), slow)
+  await slow.push(bytes.subarray(0, 100))
+  await during(upload(store, 'b', bytes))
+  strike('get')
+  void slow.push(bytes.subarray(100, 200))
+  await assert.rejects(during(appending))
+  broken = null
+  // A single part larger than what is left would wait for ever.
+  await during(upload(store, 'c', bytes))
+  await assertWhole(bucket, 'c', bytes)
+  await finish(another(bucket), 'a', bytes)
+})
+
+test('memory: forty uploads at once in the memory of three parts; never more than that is on its way', async () => {
+  let sending = 0
+  let most = 0
+  const { bucket, store } = setup({}, { bufferBudget: 3 * part })
+  const { putPart } = bucket
+  bucket.putPart = async (multipart, n, chunk, options) => {
+    sending += chunk.byteLength
+    most = Math.max(most, sending)
+    await new Promise(setImmediate)
+    sending -= chunk.byteLength
+    return putPart(multipart, n, chunk, options)
+  }
+  const sources = Array.from({ length: 40 }, (_, n) => data(2 * part + n * 1000, n + 1))
+  await during(Promise.all(sources.map((source, n) => upload(store, `u${n}`, source))))
+  assert.ok(most <= 3 * part && most > part, `${most} bytes`)
+  for (const [n, source] of sources.entries()) await assertWhole(bucket, `u${n}`, source)
+})

@@ -1,0 +1,66 @@
+/** The storage servers that npm does not bring: where their source is and where `npm run servers` puts them. */
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+export interface GoProgram {
+  /** As people call it. */
+  readonly title: string
+  /** What `go install` builds, without version. */
+  readonly path: string
+  /** Pinned: a server that changes by itself changes results by itself. */
+  readonly version: string
+}
+
+export const goPrograms = {
+  minio: {
+    title: 'MinIO',
+    path: 'github.com/minio/minio',
+    version: 'v0.0.0-20260212201848-7aac2a2c5b7c',
+  },
+  versitygw: {
+    title: 'Versity S3 Gateway',
+    path: 'github.com/versity/versitygw/cmd/versitygw',
+    version: 'v1.8.0',
+  },
+  'fake-gcs-server': {
+    title: 'fake-gcs-server',
+    path: 'github.com/fsouza/fake-gcs-server',
+    version: 'v1.56.1',
+  },
+} as const satisfies Record<string, GoProgram>
+
+export type GoProgramName = keyof typeof goPrograms
+
+/**
+ * The folder of the built programs: `TEST_SERVERS_DIR`, or one in the user's cache, so that a fresh clone and `npm ci`
+ * find them there again.
+ */
+export function serversDirectory(): string {
+  const { TEST_SERVERS_DIR, XDG_CACHE_HOME } = process.env
+  if (TEST_SERVERS_DIR !== undefined && TEST_SERVERS_DIR !== '') return TEST_SERVERS_DIR
+  const cache = XDG_CACHE_HOME === undefined || XDG_CACHE_HOME === '' ? join(homedir(), '.cache') : XDG_CACHE_HOME
+  return join(cache, 'fileloft-servers')
+}
+
+/** Where the program of this very version is, or will be. */
+export function programPath(name: GoProgramName): string {
+  return join(serversDirectory(), `${name}@${goPrograms[name].version}`)
+}
+
+/**
+ * The program, or null (after a line on how to get it) where it is not installed.
+ * @throws Error in CI, where a server that is missing would be a suite that silently did not run.
+ */
+export function findProgram(name: GoProgramName): string | null {
+  const path = programPath(name)
+  return existsSync(path) ? path : missing(goPrograms[name].title, 'npm run servers')
+}
+
+/** Null, after one line that says how to get what is missing. @throws Error in CI */
+export function missing(title: string, remedy: string): null {
+  const message = `${title} is not installed, so what needs it is skipped; get it by: ${remedy}`
+  if (!['', '0', 'false'].includes(process.env['CI'] ?? '')) throw new Error(message)
+  console.warn(message)
+  return null
+}
