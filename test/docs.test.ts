@@ -7,6 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { startAzurite } from './servers/azurite.ts'
+import { startFakeGcs } from './servers/fake-gcs.ts'
+import { startMinio } from './servers/minio.ts'
 
 const root = new URL('../', import.meta.url).pathname
 const run = promisify(execFile)
@@ -79,7 +82,9 @@ async function runCommand(line: string): Promise<void> {
   }
   const data = await mkdtemp(join(tmpdir(), 'fileloft-docs-'))
   const port = await freePort()
-  const environment = { FILELOFT_BIND: `127.0.0.1:${port}`, FILELOFT_DATA_DIR: data }
+  const bind = { FILELOFT_BIND: `127.0.0.1:${port}` }
+  const storage = await storageFor(line)
+  const environment = { ...bind, ...(storage === null ? { FILELOFT_DATA_DIR: data } : storage.environment) }
   try {
     if (words[0] === 'curl') {
       await withServer('npm start', environment, async () => {
@@ -88,11 +93,49 @@ async function runCommand(line: string): Promise<void> {
       })
     } else {
       assert.match(line, /^(FILELOFT_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
+      if (storage?.missing === true) return
       await withServer(line, environment, () => upload(port))
     }
   } finally {
+    await storage?.stop()
     await rm(data, { recursive: true, force: true })
   }
+}
+
+interface Storage {
+  readonly environment: Record<string, string>
+  /** Its server is not installed. */
+  readonly missing: boolean
+  readonly stop: () => Promise<void>
+}
+
+/** The bucket that a command names, on a server that stands for the real storage; null where it names none. */
+async function storageFor(line: string): Promise<Storage | null> {
+  const [, kind = '', bucket = ''] = /FILELOFT_(S3_BUCKET|GCS_BUCKET|AZURE_CONTAINER)=(\S+)/.exec(line) ?? []
+  const none = { environment: {}, missing: true, stop: () => Promise.resolve() }
+  if (kind === 'S3_BUCKET') {
+    const region = /FILELOFT_S3_REGION=(\S+)/.exec(line)?.[1]
+    const server = await startMinio(region)
+    if (server === null) return none
+    await server.newBucket(bucket)
+    const { endpoint, accessKeyId, secretAccessKey, stop } = server
+    const keys = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey }
+    return { environment: { ...keys, AWS_ENDPOINT_URL_S3: endpoint }, missing: false, stop }
+  }
+  if (kind === 'GCS_BUCKET') {
+    const server = await startFakeGcs()
+    if (server === null) return none
+    await server.newBucket(bucket)
+    return { environment: { STORAGE_EMULATOR_HOST: server.endpoint }, missing: false, stop: server.stop }
+  }
+  if (kind === 'AZURE_CONTAINER') {
+    const server = await startAzurite()
+    if (server === null) return none
+    await server.newContainer(bucket)
+    const environment = { AZURE_STORAGE_CONNECTION_STRING: server.connectionString }
+    return { environment, missing: false, stop: server.stop }
+  }
+  return null
 }
 
 /** Runs a program (a file) or a command line until it says that it listens, then `work`, then ends it. */

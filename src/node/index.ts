@@ -1,1 +1,2 @@
 export { toNodeListener } from './listener.ts'
+export { storageFetch } from './storage-fetch.ts'

@@ -3,6 +3,7 @@ import type { ObjectStoreOptions } from '../objects/store.ts'
 import type { Store } from '../store.ts'
 import type { Backend } from './backend.ts'
 import type { Config } from './config.ts'
+import { storageFetch } from './storage-fetch.ts'
 import type { Storage } from './storage.ts'
 
 type Objects = Exclude<Backend, 'fs'>
@@ -58,6 +59,7 @@ async function openS3(config: Config): Promise<{ store: Store; place: string }> 
     ...common(config),
     bucket,
     allowUnfenced,
+    fetch: storageFetch(),
     credentials: fromNodeProviderChain(region === undefined ? {} : { clientConfig: { region } }),
     ...(prefix !== undefined && { prefix }),
     ...(endpoint !== undefined && { endpoint }),

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test as nodeTest } from 'node:test'
 import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob'
 import { createdAt, multipartOf, newBlockId, newMultipartId } from '../../src/buckets/azure-blocks.ts'
 import { toStoreError } from '../../src/buckets/azure-errors.ts'
@@ -18,6 +18,9 @@ import { azureStore } from '../../src/stores/azure.ts'
 import { makeCertificate } from '../cli-support.ts'
 import { bytesOf, random } from '../suites/bodies.ts'
 import { failure, gather, listing, options } from './suite-support.ts'
+
+/** A driver that repeats what fails is slow. */
+const test = (title: string, run: () => void | Promise<void>) => nodeTest(title, { timeout: 20_000 }, run)
 
 const secret = btoa('a secret that no message may show'.repeat(2))
 const sharedKey = new StorageSharedKeyCredential('account', secret)

@@ -1,6 +1,6 @@
 /** The Azure driver against Azurite, the service's own emulator. */
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
+import { after, describe, test as nodeTest } from 'node:test'
 import { BlobSASPermissions, BlobServiceClient, ContainerSASPermissions } from '@azure/storage-blob'
 import { azureBucket, type AzureBucketOptions } from '../../src/buckets/azure.ts'
 import { startAzurite } from '../servers/azurite.ts'
@@ -18,6 +18,8 @@ const ownOutcomes = [
   'multiparts by a prefix: those begun and not ended, with their times, nothing of the neighbours',
   'copyPart of an object that is not there: corrupt; into a multipart that is not there: null',
 ]
+
+const test = (title: string, run: () => void | Promise<void>) => nodeTest(title, { timeout: 60_000 }, run)
 
 const server = await startAzurite()
 
@@ -42,7 +44,7 @@ void describe('Azure', { skip: server === null }, () => {
   }
 
   for (const { title, run } of bucketCases.filter((one) => !ownOutcomes.includes(one.title))) {
-    void test(title, { timeout: 60_000 }, async () => {
+    void test(title, async () => {
       const where = await place()
       const open = (suffix: string) => azureBucket({ ...where, prefix: where.prefix + suffix })
       const served = async (key: string) => {

@@ -1,5 +1,8 @@
 /** What the driver sends, and what it makes of answers that an emulator does not give. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { Storage } from '@google-cloud/storage'
 import { gcsBucket } from '../../src/buckets/gcs.ts'
@@ -146,10 +149,23 @@ test('get and read, the answer breaks off: transient, never a short success', as
   }
 })
 
-test('put, refused before its body was read: the refusal is what counts', async () => {
-  await using server = await on(() => refusal(403, 'forbidden', 'no'))
-  const error = await failure(server.bucket.put('key', new Uint8Array(16 << 20), {}, options))
-  assert.match(error.message, /403 forbidden no/)
+test('put, refused before its body was read: the refusal counts, and the connection is given up', async () => {
+  const ended = Promise.withResolvers<unknown>()
+  const server = createServer((request, response) => {
+    request.on('close', ended.resolve)
+    response.writeHead(403).end('no')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    const { port } = server.address() as AddressInfo
+    const bucket = gcsBucket({ endpoint: `http://127.0.0.1:${port}`, bucket: 'uploads' })
+    const error = await failure(bucket.put('key', new Uint8Array(64 << 20), {}, options))
+    assert.match(error.message, /403 no/)
+    await ended.promise
+  } finally {
+    server.close()
+    server.closeAllConnections()
+  }
 })
 
 test('abort, one delete of a batch fails: fails as that one did', async () => {
@@ -200,7 +216,7 @@ test('list and multiparts over several pages: all of them, a multipart that span
   const pages: Record<string, unknown> = {
     first: { items: [part('one/m/1', 5), part('two/m/1', 9)], nextPageToken: 'second +/=' },
     'second +/=': { nextPageToken: 'third' },
-    third: { items: [part('two/m/2', 3), part('two/n/1', 7)] },
+    third: { items: [part('two/m/2', 3), part('two/m/3', 8), part('two/n/1', 7)] },
   }
   await using server = await on(({ url }) => [200, pages[/pageToken=(.*)/.exec(url)?.[1] ?? 'first']])
   assert.deepEqual(await gather(server.bucket.multiparts('', options)), [
@@ -216,6 +232,19 @@ test('list and multiparts over several pages: all of them, a multipart that span
 function part(name: string, at: number) {
   return { name: `p/.parts/${name}`, size: '1', timeCreated: new Date(at).toISOString() }
 }
+
+test('complete with empty parts: only what holds bytes is composed; nothing else is an upload of nothing', async () => {
+  await using server = await on(({ url }) =>
+    url.includes('/upload/') ? [200, { size: '0', generation: '7' }] : stored,
+  )
+  const parts = [0, 1, 0].map((size, n) => ({ partNumber: n + 1, etag: 'e', size }))
+  assert.equal(await server.bucket.complete(multipart, parts, {}, options), 'completed')
+  const { sourceObjects } = JSON.parse(server.asked[0]?.body ?? '') as { sourceObjects: unknown }
+  assert.deepEqual(sourceObjects, [{ name: 'p/.parts/key/m/00002-e' }])
+  server.asked.length = 0
+  assert.equal(await server.bucket.complete(multipart, parts.slice(0, 1), {}, options), 'completed')
+  assert.match(server.asked[0]?.url ?? '', /^\/upload\/.*&name=p\/key$/)
+})
 
 test('complete, the parts cannot be removed: completed', async () => {
   await using server = await on(({ url }) => (url.includes('/compose') ? stored : refusal(503, 'backendError', 'no')))

@@ -136,6 +136,22 @@ suite('S3, objects', () => {
     assert.equal((await failure(collect(bucket.read('key', { start: 0, end: 10 }, options)))).transient, true)
   })
 
+  test('a read that is left early: its transfer is ended', async () => {
+    let cancelled = 0
+    const { bucket } = scripted(() => {
+      const body = new ReadableStream({
+        pull: (controller) => controller.enqueue(bytes),
+        cancel: () => void cancelled++,
+      })
+      return new Response(body, { status: 206, headers: { etag: '"1"', 'content-range': 'bytes 0-99/100' } })
+    })
+    for await (const piece of bucket.read('key', { start: 0, end: 100 }, options)) {
+      assert.deepEqual(piece, bytes)
+      break
+    }
+    assert.equal(cancelled, 1)
+  })
+
   test('the whole instead of a range: failure that says so', async () => {
     const { bucket } = scripted(() => answer(200, 'abcdef', { etag: '"1"', 'content-length': '6' }))
     assert.match((await failure(bucket.get('key', { start: 1, end: 3 }, options))).message, /does not honour ranges/)

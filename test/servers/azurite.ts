@@ -10,8 +10,8 @@ export interface AzureServer extends RunningServer {
   readonly connectionString: string
   /** The same by way of a proxy with this origin. */
   connectionStringVia(origin: string): string
-  /** Makes an empty container and resolves to its name. */
-  newContainer(): Promise<string>
+  /** Makes an empty container and resolves to its name. @param name @default a new one */
+  newContainer(name?: string): Promise<string>
 }
 
 const main = resolve(import.meta.dirname, '../../node_modules/azurite/dist/src/blob/main.js')
@@ -52,8 +52,7 @@ export async function startAzurite(): Promise<AzureServer | null> {
 }
 
 function azureServer(server: RunningServer, connectionString: string): AzureServer {
-  const newContainer = async () => {
-    const name = freshName()
+  const newContainer = async (name = freshName()) => {
     await BlobServiceClient.fromConnectionString(connectionString).createContainer(name)
     return name
   }

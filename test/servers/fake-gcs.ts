@@ -5,8 +5,8 @@ import { findProgram } from './versions.ts'
 
 /** Clients need no credentials: `new Storage({ apiEndpoint: server.endpoint, projectId: 'test' })`. */
 export interface GcsServer extends RunningServer {
-  /** Makes an empty bucket and resolves to its name. */
-  newBucket(): Promise<string>
+  /** Makes an empty bucket and resolves to its name. @param name @default a new one */
+  newBucket(name?: string): Promise<string>
 }
 
 /** Starts it in memory; null where it is not installed. `TEST_GCS_ENDPOINT` is taken instead where set. */
@@ -28,8 +28,7 @@ export async function startFakeGcs(): Promise<GcsServer | null> {
 }
 
 function gcsServer(server: RunningServer): GcsServer {
-  const newBucket = async () => {
-    const name = freshName()
+  const newBucket = async (name = freshName()) => {
     await new Storage({ apiEndpoint: server.endpoint, projectId: 'test' }).createBucket(name)
     return name
   }

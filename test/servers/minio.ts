@@ -4,7 +4,7 @@ import { type S3Server, s3FromEnvironment, s3Server, testAccount } from './s3.ts
 import { findProgram } from './versions.ts'
 
 /** Starts it with a single drive; null where it is not installed. `TEST_S3_ENDPOINT` is taken instead where set. */
-export async function startMinio(): Promise<S3Server | null> {
+export async function startMinio(region = testAccount.region): Promise<S3Server | null> {
   const elsewhere = s3FromEnvironment('TEST_S3')
   if (elsewhere !== null) return elsewhere
   const command = findProgram('minio')
@@ -17,12 +17,15 @@ export async function startMinio(): Promise<S3Server | null> {
       MINIO_ROOT_USER: testAccount.accessKeyId,
       MINIO_ROOT_PASSWORD: testAccount.secretAccessKey,
       // Otherwise it takes signatures for any region.
-      MINIO_SITE_REGION: testAccount.region,
+      MINIO_SITE_REGION: region,
       MINIO_BROWSER: 'off',
       MINIO_UPDATE: 'off',
       MINIO_COMPRESSION_ENABLE: 'off',
     },
     ready: { path: '/minio/health/ready' },
   })
-  return s3Server({ ...program, name: 'MinIO', endpoint: `http://127.0.0.1:${program.port}` }, testAccount)
+  return s3Server(
+    { ...program, name: 'MinIO', endpoint: `http://127.0.0.1:${program.port}` },
+    { ...testAccount, region },
+  )
 }

@@ -6,8 +6,8 @@ export interface S3Server extends RunningServer {
   readonly region: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
-  /** Makes an empty bucket and resolves to its name. */
-  newBucket(): Promise<string>
+  /** Makes an empty bucket and resolves to its name. @param name @default a new one */
+  newBucket(name?: string): Promise<string>
 }
 
 export interface S3Account {
@@ -24,7 +24,7 @@ export const testAccount: S3Account = {
 }
 
 export function s3Server(server: RunningServer, account: S3Account): S3Server {
-  return { ...server, ...account, newBucket: () => createBucket(server, account) }
+  return { ...server, ...account, newBucket: (name) => createBucket(server, account, name) }
 }
 
 /**
@@ -42,8 +42,7 @@ export function s3FromEnvironment(prefix: string): S3Server | null {
   })
 }
 
-async function createBucket(server: RunningServer, account: S3Account): Promise<string> {
-  const name = freshName()
+async function createBucket(server: RunningServer, account: S3Account, name = freshName()): Promise<string> {
   const client = new AwsClient({ ...account, service: 's3' })
   // AWS takes no constraint for this region and wants one for every other.
   const constraint = account.region === 'us-east-1' ? null : locationConstraint(account.region)
