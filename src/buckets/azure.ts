@@ -50,7 +50,9 @@ export function azureBucket(options: AzureBucketOptions): Bucket {
   }
   const container = azureContainer(options)
   const access = copyAccess(container)
-  const name = `azure://${container.accountName}/${container.containerName}/${prefix}`
+  // Hosts of one's own name no account.
+  const account = container.accountName || new URL(container.url).host
+  const name = `azure://${account}/${container.containerName}/${prefix}`
   const blobOf = (key: string) => container.getBlockBlobClient(blobName(prefix + key))
 
   async function call<T>(doing: string, { signal }: CallOptions, run: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -1,12 +1,14 @@
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
 import type { Holder } from './buffers.ts'
-import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
+import { assertPresent, commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
 import { isUsedUp, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, type StoredPart } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
+/** Milliseconds without a byte of the client, after which it may have gone on with another server. */
+const silenceMs = 1_000
 
 /**
  * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
@@ -18,6 +20,8 @@ export async function appendBody(
   body: AsyncIterable<Uint8Array>,
   options: AppendOptions,
 ): Promise<ObjectUpload> {
+  // Its record knows nothing of parts any more.
+  if (upload.stored) return takeNothing(upload, body)
   const before = await restOf(engine, upload).then((rest) => ({ ...upload, rest, tailBytes: rest.tail.byteLength }))
   const iterator = body[Symbol.asyncIterator]()
   const gathering = gather(engine, before, options)
@@ -35,6 +39,12 @@ export async function appendBody(
   } finally {
     gathering.close()
   }
+}
+
+/** A body for an upload that is whole: it may still throw at its end. */
+async function takeNothing(upload: ObjectUpload, body: AsyncIterable<Uint8Array>): Promise<ObjectUpload> {
+  for await (const { byteLength } of body) if (byteLength > 0) throw tooLong(upload)
+  return upload
 }
 
 interface Gathering {
@@ -80,6 +90,8 @@ function gather(
   /** The body has ended: what is left to do is done in its order, with nothing beside it. */
   let ending = false
   let ticks = 0
+  /** When it was certain that this upload is being sent here: its bytes came without a pause, or its record was ours. */
+  let certainAt = Date.now()
   const holder: Holder = {
     held: 0,
     since: 0,
@@ -174,9 +186,19 @@ function gather(
   }
 
   async function sendPart(into: string, index: number, bytes: Uint8Array): Promise<void> {
-    const etag = await calls.putPart(multipartOf(engine, before, into), index + 1, bytes)
+    const etag = await calls.putPart(multipartOf(engine, before, into), index + 1, bytes, assertOurs)
     if (etag === null) return (lost ??= lostMultipart(engine, committed))
     parts[index] = { size: bytes.byteLength, etag }
+  }
+
+  /**
+   * A part cannot be written on a condition, and it replaces the one with the same number that another server may have
+   * written by now: the client may have come back there. So after a pause the record is looked at first.
+   */
+  async function assertOurs(): Promise<void> {
+    if (Date.now() - certainAt <= silenceMs) return
+    await assertPresent(engine, () => committed)
+    certainAt = Date.now()
   }
 
   function landed(own: Uint8Array<ArrayBuffer>, reuse: boolean): void {
@@ -198,6 +220,7 @@ function gather(
     const offset = sum(rest.parts) + rest.tail.byteLength
     named = multipartId
     committed = { ...(await commit(engine, committed, { offset, multipartId }, rest)), rest }
+    certainAt = Date.now()
     ticks = 0
     if (!atomic) onProgress?.(offset)
   }
@@ -260,8 +283,10 @@ function gather(
 
     async add(chunk) {
       if (length !== null && position() + chunk.byteLength > length) {
-        throw new StoreError('corrupt', `The body is longer than what is left of ${before.id}`)
+        throw tooLong(before)
       }
+      // What comes after a pause may have been on its way for long.
+      if (Date.now() - certainAt <= silenceMs) certainAt = Date.now()
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
@@ -330,4 +355,8 @@ function gather(
 
 function sum(parts: readonly StoredPart[]): number {
   return parts.reduce((total, { size }) => total + size, 0)
+}
+
+function tooLong({ id }: ObjectUpload): StoreError {
+  return new StoreError('corrupt', `The body is longer than what is left of ${id}`)
 }

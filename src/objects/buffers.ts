@@ -30,11 +30,15 @@ interface Waiter {
 }
 
 /** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
-const patienceMs = 250
+const patienceMs = 1_000
 /** Milliseconds after which who fills a buffer slowly is asked to let others have it. */
 const fairMs = 2_000
-/** Buffers kept for the next who takes one of the same size. */
+/** Buffers kept for good for the next who takes one of the same size; more than that stay for a while. */
 const spares = 4
+/** Milliseconds after which buffers that nobody has taken again go. */
+const spareMs = 10_000
+/** Between two looks at who waits. */
+const lookMs = 250
 
 /**
  * Below the soft limit everybody gets what they ask for. Above it (many uploads at once) nobody gets a second buffer,
@@ -49,6 +53,8 @@ export function createBuffers(budget: number, soft: number): Buffers {
   const free: Uint8Array<ArrayBuffer>[] = []
   let used = 0
   let timer: ReturnType<typeof setTimeout> | undefined
+  let trimTimer: ReturnType<typeof setTimeout> | undefined
+  let leastFree = 0
 
   const fits = ({ bytes, holder, since }: Waiter, now: number): boolean => {
     if (used === 0 || used + bytes <= Math.min(soft, budget)) return true
@@ -63,13 +69,30 @@ export function createBuffers(budget: number, soft: number): Buffers {
     const spare = free.findIndex(({ byteLength }) => byteLength === bytes)
     const [buffer] = spare < 0 ? [] : free.splice(spare, 1)
     trim()
+    leastFree = Math.min(leastFree, free.length)
     return buffer ?? new Uint8Array(bytes)
   }
 
-  /** Spares are memory too: the oldest go first, which are of a size that nobody asks for any more. */
+  /**
+   * Spares are memory too: the oldest go first, which are of a size that nobody asks for any more. Buffers are used
+   * again rather than left to the garbage collector, which is late: twice the budget would be in memory.
+   */
   const trim = (): void => {
     const spareBytes = () => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
-    while (free.length > spares || (free.length > 0 && used + spareBytes() > budget)) free.shift()
+    while (free.length > 0 && used + spareBytes() > budget) free.shift()
+    if (free.length > spares && trimTimer === undefined) {
+      leastFree = free.length
+      trimTimer = setTimeout(trimUnused, spareMs)
+      // No reason for a process to stay, where there are such reasons.
+      if (typeof trimTimer === 'object' && 'unref' in trimTimer) trimTimer.unref()
+    }
+  }
+
+  /** Lets go of those that were not needed since the last look. */
+  const trimUnused = (): void => {
+    trimTimer = undefined
+    free.splice(0, Math.max(0, Math.min(leastFree, free.length) - spares))
+    trim()
   }
 
   const isOverdue = ({ holder, since }: Waiter, now: number): boolean => holder.held === 0 && now - since >= fairMs
@@ -94,7 +117,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
     }
     if (waiters.some((waiter) => isOverdue(waiter, now))) askSlowest(now)
     clearTimeout(timer)
-    timer = waiters.length === 0 ? undefined : setTimeout(serve, patienceMs)
+    timer = waiters.length === 0 ? undefined : setTimeout(serve, lookMs)
   }
 
   const askSlowest = (now: number): void => {
@@ -122,7 +145,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
       }
       return new Promise((resolve) => {
         waiters.push({ ...waiter, resolve })
-        timer ??= setTimeout(serve, patienceMs)
+        timer ??= setTimeout(serve, lookMs)
       })
     },
     give(buffer, holder) {

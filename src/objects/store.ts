@@ -202,7 +202,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     keys: objectKeys(infoPrefix),
     limits: bucket.limits,
     // A few parts more than one upload sends at once, so that one or two alone never wait.
-    buffers: createBuffers(bufferBudget, Math.max(96 * mebibyte, (partConcurrency + 1) * partSize)),
+    buffers: createBuffers(bufferBudget, Math.max(64 * mebibyte, (partConcurrency + 1) * partSize)),
     partSize,
     partConcurrency,
     checkpointMs,

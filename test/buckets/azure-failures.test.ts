@@ -20,7 +20,7 @@ import { bytesOf, random } from '../suites/bodies.ts'
 import { failure, gather, listing, options } from './suite-support.ts'
 
 /** A driver that repeats what fails is slow. */
-const test = (title: string, run: () => void | Promise<void>) => nodeTest(title, { timeout: 20_000 }, run)
+const test = (title: string, run: () => void | Promise<void>) => nodeTest(title, { timeout: 5_000 }, run)
 
 const secret = btoa('a secret that no message may show'.repeat(2))
 const sharedKey = new StorageSharedKeyCredential('account', secret)

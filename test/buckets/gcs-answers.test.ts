@@ -150,9 +150,10 @@ test('get and read, the answer breaks off: transient, never a short success', as
 })
 
 test('put, refused before its body was read: the refusal counts, and the connection is given up', async () => {
-  const ended = Promise.withResolvers<unknown>()
+  const ended = Promise.withResolvers<string>()
   const server = createServer((request, response) => {
-    request.on('close', ended.resolve)
+    request.socket.on('close', () => ended.resolve('given up'))
+    request.on('end', () => ended.resolve('sent to its end'))
     response.writeHead(403).end('no')
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -161,7 +162,7 @@ test('put, refused before its body was read: the refusal counts, and the connect
     const bucket = gcsBucket({ endpoint: `http://127.0.0.1:${port}`, bucket: 'uploads' })
     const error = await failure(bucket.put('key', new Uint8Array(64 << 20), {}, options))
     assert.match(error.message, /403 no/)
-    await ended.promise
+    assert.equal(await ended.promise, 'given up')
   } finally {
     server.close()
     server.closeAllConnections()

@@ -84,12 +84,17 @@ test('checkpoint: a client too slow for a part has its bytes recorded as they ar
 })
 
 test('checkpoint: one that is under way when the body ends is waited for; the request is not told that it lost', async () => {
-  for (const end of [3 * part, 3 * part + 50, bytes.byteLength]) {
+  for (const [end, when] of [
+    [3 * part, 'before'],
+    [3 * part + 50, 'before'],
+    [3 * part + 50, 'after'],
+    [bytes.byteLength, 'after'],
+  ] as const) {
     let armed = false
     const [reached, resumed, ended] = [gate(), gate(), gate()]
     const { bucket, store } = setup(
       {
-        async before(call, key) {
+        async [when](call: string, key: string) {
           if (!armed || call !== 'put' || key !== 'a.info') return
           armed = false
           reached.open()

@@ -1,7 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { another, assertWhole, body, clearLeftovers, code, data, fatal, finish, get, isSame } from './support.ts'
-import { newUpload, part, setup, uniformLimits, upload } from './support.ts'
+import {
+  another,
+  assertWhole,
+  body,
+  clearLeftovers,
+  code,
+  data,
+  failing,
+  fatal,
+  finish,
+  get,
+  isSame,
+  newUpload,
+  part,
+  setup,
+  uniformLimits,
+  upload,
+} from './support.ts'
 
 const bytes = data(3 * part + 100)
 
@@ -90,6 +106,14 @@ test('complete: the storage says completed, but the object has another size; not
   const whole = await store.append(await get(store, 'a'), body(bytes))
   await assert.rejects(store.update(whole, { completed: true }), code('corrupt'))
   assert.equal((await get(store, 'a')).completed, false)
+  await assert.rejects(store.update(whole, { completed: true }), code('gone'))
+})
+
+test('complete: an upload too large to be stored by one request is made of parts, however few', async () => {
+  const { bucket, store } = setup({ limits: { maxPutBytes: 20_000 } })
+  await upload(store, 'a', bytes.subarray(0, 20_001))
+  assert.equal(bucket.calls.get('putPart'), 1)
+  await assertWhole(bucket, 'a', bytes.subarray(0, 20_001))
 })
 
 test('lifecycle: the multipart vanishes before completion; gone, never complete', async () => {
@@ -107,8 +131,10 @@ test('lifecycle: the multipart vanishes between or within requests; the next byt
   for (const within of [false, true]) {
     let parts = 0
     const { bucket, store } = setup({
-      before(call) {
+      async before(call) {
         if (call === 'putPart' && ++parts > 2 && within) bucket.open.clear()
+        // Every part on its way finds out before the record is gone.
+        if (call === 'delete') await new Promise((resolve) => setTimeout(resolve, 5))
       },
     })
     await store.create(newUpload('a', bytes.byteLength))
@@ -177,7 +203,8 @@ test('complete: the answer is lost, and asked again the multipart is not there; 
       if (call === 'complete' && lost-- > 0) throw Object.assign(fatal(), { transient: true })
     },
   })
-  await upload(store, 'a', bytes)
+  await store.create(newUpload('a', bytes.byteLength))
+  await store.update(await store.append(await get(store, 'a'), body(bytes)), { completed: true })
   assert.equal(bucket.calls.get('complete'), 2)
   await assertWhole(bucket, 'a', bytes)
 })
@@ -189,5 +216,22 @@ test('complete: done a second time, nothing is sent', async () => {
   await store.update(done, { completed: true })
   assert.equal(bucket.calls.get('complete'), undefined)
   await clearLeftovers(store)
+  await assertWhole(bucket, 'a', bytes)
+})
+
+test('append to an upload whose object is there though it is not completed: nothing changes, a body that throws does so', async () => {
+  const { bucket, store } = setup()
+  await store.create(newUpload('a', bytes.byteLength))
+  const whole = await store.append(await get(store, 'a'), body(bytes))
+  await store.sync(await store.update(whole, { expiresAt: 5 }))
+  const record = bucket.objects.get('a.info')
+  for (const atomic of [false, true]) {
+    const upload = await get(another(bucket), 'a')
+    assert.equal((await store.append(upload, body(bytes.subarray(0, 0)), { atomic })).offset, bytes.byteLength)
+    await assert.rejects(store.append(upload, failing(bytes.subarray(0, 0), fatal('wrong')), { atomic }), /wrong/)
+    await assert.rejects(store.append(upload, body(bytes), { atomic }), code('corrupt'))
+    assert.equal(bucket.objects.get('a.info'), record)
+  }
+  await finish(store, 'a', bytes)
   await assertWhole(bucket, 'a', bytes)
 })

@@ -2,8 +2,25 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BucketLimits } from '../../src/objects/bucket.ts'
 import type { SimulatedBucket } from './simulated-bucket.ts'
-import { another, assertWhole, clearLeftovers, code, data, fatal, get, isSame, kib, newUpload } from './support.ts'
-import { type ObjectStore, part, random, setup, smallLimits, uniformLimits, upload } from './support.ts'
+import {
+  another,
+  assertWhole,
+  clearLeftovers,
+  code,
+  data,
+  fatal,
+  get,
+  isSame,
+  kib,
+  newUpload,
+  type ObjectStore,
+  part,
+  random,
+  setup,
+  smallLimits,
+  uniformLimits,
+  upload,
+} from './support.ts'
 
 const partial = { concat: { type: 'partial' as const } }
 /** Between two whole parts: the smallest part, and what is copied at most. */
@@ -59,7 +76,7 @@ test('concatenate: random mixes; identical, and few bytes come through this proc
     )
     const { bucket, store } = await prepared(sizes, {}, true)
     const { expected, ids } = await partials(store, sizes)
-    const { putPart } = bucket
+    const putPart = bucket.putPart.bind(bucket)
     let sent = 0
     bucket.putPart = (multipart, n, bytes, options) => {
       sent += bytes.byteLength
@@ -146,6 +163,22 @@ test('concatenate: the storage says completed, but the object is not there; not 
   assert.equal(bucket.open.size, 0)
 })
 
+test('concatenate: joined, but the process dies before it has removed what says that the final waits; it is not found', async () => {
+  let armed = false
+  const { bucket, store } = setup({
+    before(call, key) {
+      if (armed && call === 'delete' && key.startsWith('.finals/')) throw fatal()
+    },
+  })
+  const { ids } = await partials(store, [10, 20])
+  armed = true
+  await assert.rejects(join(store, ids), code('unavailable'))
+  armed = false
+  assert.equal((await get(store, 'final')).stored, true)
+  assert.ok([...bucket.objects.keys()].some((key) => key.startsWith('.finals/')))
+  assert.deepEqual(await store.finalsOf('p0'), [])
+})
+
 test('concatenate: a final waits for its partials and is found by each of them, until it is joined or removed', async () => {
   const { bucket, store } = setup()
   const [one, two] = ['one', 'some/very/ünusual, name'.normalize('NFC')]
@@ -165,7 +198,10 @@ test('concatenate: a final waits for its partials and is found by each of them, 
   assert.deepEqual(waiting.sort(), ['f1', 'f3'])
   await store.terminate(await get(store, 'f3'))
   await store.terminate(await get(store, 'f1'))
-  assert.deepEqual([...bucket.objects.keys()].filter((key) => key.startsWith('.finals/')), [])
+  assert.deepEqual(
+    [...bucket.objects.keys()].filter((key) => key.startsWith('.finals/')),
+    [],
+  )
 })
 
 async function prepared(
@@ -179,7 +215,10 @@ async function prepared(
   return { bucket, store: another(bucket) }
 }
 
-async function partials(store: ObjectStore, sizes: readonly number[]): Promise<{ expected: Uint8Array; ids: string[] }> {
+async function partials(
+  store: ObjectStore,
+  sizes: readonly number[],
+): Promise<{ expected: Uint8Array; ids: string[] }> {
   const pieces = sizes.map((size, n) => data(size, n + 1))
   for (const [n, piece] of pieces.entries()) await upload(store, `p${n}`, piece, partial)
   return { expected: Buffer.concat(pieces), ids: pieces.map((_, n) => `p${n}`) }

@@ -2,8 +2,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ObjectStoreOptions } from '../../src/objects/store.ts'
-import { assertWhole, another, body, clearLeftovers, data, fatal, finish, get, newUpload } from './support.ts'
-import { kib, type ObjectStore, part, setup, uniformLimits } from './support.ts'
+import {
+  assertWhole,
+  another,
+  body,
+  clearLeftovers,
+  data,
+  fatal,
+  finish,
+  get,
+  newUpload,
+  kib,
+  type ObjectStore,
+  part,
+  setup,
+  uniformLimits,
+} from './support.ts'
 import type { SimulatedOptions } from './simulated-bucket.ts'
 
 const bytes = data(5 * part + 3000)

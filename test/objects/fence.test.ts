@@ -3,8 +3,24 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StoreError } from '../../src/errors.ts'
 import type { SimulatedBucket } from './simulated-bucket.ts'
-import { another, assertWhole, body, clearLeftovers, code, data, fatal, finish, gate, get } from './support.ts'
-import { isSame, newUpload, part, passing, setup, upload } from './support.ts'
+import {
+  another,
+  assertWhole,
+  body,
+  clearLeftovers,
+  code,
+  data,
+  fatal,
+  finish,
+  gate,
+  get,
+  isSame,
+  newUpload,
+  part,
+  passing,
+  setup,
+  upload,
+} from './support.ts'
 
 const bytes = data(3 * part + 100)
 const other = data(3 * part + 100, 2)

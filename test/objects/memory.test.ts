@@ -1,8 +1,24 @@
 /** Uploads that wait for memory, and slow ones that give theirs back. */
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
-import { another, assertWhole, body, data, failing, fatal, feed, finish, gate, get, isSame, kib } from './support.ts'
-import { newUpload, part, setup, upload } from './support.ts'
+import {
+  another,
+  assertWhole,
+  body,
+  data,
+  failing,
+  fatal,
+  feed,
+  finish,
+  gate,
+  get,
+  isSame,
+  kib,
+  newUpload,
+  part,
+  setup,
+  upload,
+} from './support.ts'
 
 const bytes = data(3 * part + 100)
 const tight = { bufferBudget: part }
@@ -104,7 +120,7 @@ test('memory: asked to let go while its record is being written, a slow upload d
         await resumed.opened
       },
     },
-    { ...tight, checkpointMs: 1000, retry: { delayMs: 1, timeoutMs: 600_000 } },
+    { ...tight, checkpointMs: 500, retry: { delayMs: 1, timeoutMs: 600_000 } },
   )
   await store.create(newUpload('a', bytes.byteLength))
   armed = true
@@ -125,6 +141,37 @@ test('memory: asked to let go while its record is being written, a slow upload d
   await assertWhole(bucket, 'b', bytes)
 })
 
+test('memory: what comes while a slow upload lets go waits until that is done', async () => {
+  let armed = false
+  const [reached, resumed] = [gate(), gate()]
+  const { bucket, store } = setup(
+    {
+      async before(call, key) {
+        if (!armed || call !== 'put' || key !== 'a.info') return
+        armed = false
+        reached.open()
+        await resumed.opened
+      },
+    },
+    { ...tight, retry: { delayMs: 1, timeoutMs: 600_000 } },
+  )
+  await store.create(newUpload('a', bytes.byteLength))
+  armed = true
+  const slow = feed()
+  const appending = store.append(await get(store, 'a'), slow)
+  await slow.push(bytes.subarray(0, 100))
+  const waiting = upload(store, 'b', bytes)
+  await during(reached.opened)
+  const pushing = slow.push(bytes.subarray(100, 300))
+  await new Promise(setImmediate)
+  resumed.open()
+  await during(Promise.all([waiting, pushing]))
+  await during(slow.push(bytes.subarray(300)))
+  slow.end()
+  await store.update(await appending, { completed: true })
+  await assertWhole(bucket, 'a', bytes)
+})
+
 test('memory: whatever ends a request, its buffers come back', async () => {
   let broken: ((call: string, key: string) => void) | null = null
   const { bucket, store } = setup({ before: (call, key) => broken?.(call, key) }, tight)
@@ -140,7 +187,9 @@ test('memory: whatever ends a request, its buffers come back', async () => {
     broken = null
   }
   await store.create(newUpload('a-body', bytes.byteLength))
-  await assert.rejects(during(store.append(await get(store, 'a-body'), failing(bytes.subarray(0, 2 * part + 5), fatal()))))
+  await assert.rejects(
+    during(store.append(await get(store, 'a-body'), failing(bytes.subarray(0, 2 * part + 5), fatal()))),
+  )
   // What it let go of cannot be read again.
   await store.create(newUpload('a', bytes.byteLength))
   const slow = feed()
@@ -161,7 +210,7 @@ test('memory: forty uploads at once in the memory of three parts; never more tha
   let sending = 0
   let most = 0
   const { bucket, store } = setup({}, { bufferBudget: 3 * part })
-  const { putPart } = bucket
+  const putPart = bucket.putPart.bind(bucket)
   bucket.putPart = async (multipart, n, chunk, options) => {
     sending += chunk.byteLength
     most = Math.max(most, sending)

@@ -15,7 +15,13 @@ const storages: Record<string, BucketLimits> = {
   R2: { ...s3Limits, uniformParts: true },
   Azure: { ...s3Limits, minPartBytes: 1, maxPartBytes: 4000 * mib, maxParts: 50_000, maxObjectBytes: 190 * tib },
   GCS: { ...s3Limits, minPartBytes: 1, maxPartBytes: 5 * tib, maxParts: 10_000 },
-  'few small parts': { ...s3Limits, minPartBytes: 1, maxPartBytes: 64 * mib, maxParts: 100, maxObjectBytes: 6400 * mib },
+  'few small parts': {
+    ...s3Limits,
+    minPartBytes: 1,
+    maxPartBytes: 64 * mib,
+    maxParts: 100,
+    maxObjectBytes: 6400 * mib,
+  },
 }
 
 const lengths = [0, 1, 5 * mib - 1, 5 * mib, 8 * mib, 8 * mib + 1, gib, 78 * gib, 79 * gib, 80 * gib]
@@ -62,7 +68,11 @@ for (const [storage, limits] of Object.entries(storages)) {
         const { used, stored } = fill(limits, preferred, length, () => null)
         assert.equal(stored, length)
         // No more than needed: parts of the preferred size while these reach.
-        if (length <= preferred * limits.maxParts && preferred >= limits.minPartBytes && preferred <= limits.maxPartBytes)
+        if (
+          length <= preferred * limits.maxParts &&
+          preferred >= limits.minPartBytes &&
+          preferred <= limits.maxPartBytes
+        )
           assert.equal(used, Math.ceil(length / preferred))
       }
     }
@@ -128,7 +138,8 @@ test('plan: the length is told late, after half of the numbers; the other half r
 
 test('short parts: not below the smallest part, never of equal parts, without a length only from half a part on', () => {
   const state = (length: number | null): PlanState => ({ length, stored: 0, used: 0, first: null })
-  const may = (size: number, length: number | null, limits = s3Limits) => mayBeShort(limits, 32 * mib, state(length), size)
+  const may = (size: number, length: number | null, limits = s3Limits) =>
+    mayBeShort(limits, 32 * mib, state(length), size)
   assert.deepEqual([may(5 * mib - 1, gib), may(8 * mib - 1, gib), may(8 * mib, gib)], [false, false, true])
   assert.deepEqual([may(16 * mib - 1, null), may(16 * mib, null)], [false, true])
   assert.equal(may(31 * mib, gib, { ...s3Limits, uniformParts: true }), false)

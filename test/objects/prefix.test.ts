@@ -1,8 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ObjectUpload } from '../../src/objects/record.ts'
-import { another, assertWhole, body, code, data, fatal, finish, gate, get, isSame, kib, newUpload } from './support.ts'
-import { part, passing, setup } from './support.ts'
+import {
+  another,
+  assertWhole,
+  body,
+  code,
+  data,
+  fatal,
+  finish,
+  gate,
+  get,
+  isSame,
+  kib,
+  newUpload,
+  part,
+  passing,
+  setup,
+} from './support.ts'
 
 const bytes = data(4 * part)
 
@@ -75,7 +90,7 @@ test('append: six failures in passing of one call end the request with the error
 test('append: a call that stands still is ended and made again', async () => {
   let stalls = 1
   const { bucket, store } = setup({}, { retry: { delayMs: 1, timeoutMs: 20 } })
-  const { putPart } = bucket
+  const putPart = bucket.putPart.bind(bucket)
   bucket.putPart = async (multipart, n, chunk, { signal }) => {
     if (stalls-- > 0) {
       await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))))

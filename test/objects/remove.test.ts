@@ -1,8 +1,23 @@
 /** Uploads that are removed, listed, read, and what lies about. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { another, body, clearLeftovers, code, data, fatal, finish, get, isSame, newUpload, part } from './support.ts'
-import { passing, setup, upload } from './support.ts'
+import {
+  another,
+  body,
+  clearLeftovers,
+  code,
+  data,
+  fatal,
+  finish,
+  get,
+  isSame,
+  newUpload,
+  part,
+  all,
+  passing,
+  setup,
+  upload,
+} from './support.ts'
 
 const bytes = data(3 * part + 100)
 const states: Record<string, number> = { empty: 0, 'a tail': 100, parts: part, 'parts and tail': 2 * part + 9 }
@@ -98,7 +113,7 @@ test('leftovers: looked at before an append, removed after it; what the append r
     assert.equal(await leftover.remove(), false)
   }
   bucket.objects.delete('a.info')
-  const found = await Array.fromAsync(store.leftovers())
+  const found = await all(store.leftovers())
   assert.ok(record)
   bucket.objects.set('a.info', record)
   assert.deepEqual(await Promise.all(found.map((leftover) => leftover.remove())), [false])
@@ -107,7 +122,9 @@ test('leftovers: looked at before an append, removed after it; what the append r
 test('incomplete: completed uploads are told by the listing alone; unreadable records and foreign objects are passed over', async () => {
   const { bucket, store } = setup({}, { infoPrefix: 'info/' })
   for (let n = 0; n < 30; n++) {
-    await upload(store, `done${n}`, bytes.subarray(0, n), { metadata: `k ${Buffer.from('x'.repeat(n)).toString('base64')}` })
+    await upload(store, `done${n}`, bytes.subarray(0, n), {
+      metadata: `k ${Buffer.from('x'.repeat(n)).toString('base64')}`,
+    })
     await store.create(newUpload(`open${n}`, n + 1))
   }
   bucket.objects.set('info/broken.info', { bytes: bytes.slice(0, 10), size: 10, version: 'x', headers: {} })
@@ -128,20 +145,20 @@ test('incomplete, leftovers and finals: a listing that fails in passing is done 
     },
   })
   await store.create(newUpload('a', 5))
-  assert.equal((await Array.fromAsync(store.incomplete())).length, 1)
+  assert.equal((await all(store.incomplete())).length, 1)
   failures = 2
   assert.equal(await clearLeftovers(store), 0)
   failures = 2
   assert.deepEqual(await store.finalsOf('a'), [])
   failures = 1
   error = fatal()
-  await assert.rejects(Array.fromAsync(store.incomplete()), code('unavailable'))
+  await assert.rejects(all(store.incomplete()), code('unavailable'))
 })
 
 test('read: any range of a complete upload; a stream that breaks goes on where it broke', async () => {
   const { bucket, store } = setup()
   const done = await upload(store, 'a', bytes)
-  const { read } = bucket
+  const read = bucket.read.bind(bucket)
   let breaks = 0
   bucket.read = async function* (key, range, options) {
     let sent = 0
@@ -160,12 +177,12 @@ test('read: any range of a complete upload; a stream that breaks goes on where i
     [part - 1, 2 * part + 1],
     [bytes.byteLength - 1, bytes.byteLength],
   ] as const) {
-    const chunks = await Array.fromAsync(store.read(done, { start, end }))
+    const chunks = await all(store.read(done, { start, end }))
     assert.ok(isSame(Buffer.concat(chunks), bytes.subarray(start, end)))
   }
   assert.ok(breaks > 0)
   bucket.objects.delete('a')
-  await assert.rejects(Array.fromAsync(store.read(done, { start: 0, end: 5 })), code('corrupt'))
+  await assert.rejects(all(store.read(done, { start: 0, end: 5 })), code('corrupt'))
 })
 
 test('read: an upload that is not complete gives its tail, or says that its parts cannot be read', async () => {
@@ -174,7 +191,7 @@ test('read: an upload that is not complete gives its tail, or says that its part
   await store.append(await get(store, 'a'), body(bytes.subarray(0, 100)))
   const look = await store.get('a')
   assert.ok(look)
-  assert.ok(isSame(Buffer.concat(await Array.fromAsync(store.read(look, { start: 10, end: 90 }))), bytes.subarray(10, 90)))
+  assert.ok(isSame(Buffer.concat(await all(store.read(look, { start: 10, end: 90 }))), bytes.subarray(10, 90)))
   await store.append(await get(store, 'a'), body(bytes.subarray(100, 2 * part)))
-  await assert.rejects(Array.fromAsync(store.read(await get(store, 'a'), { start: 0, end: 5 })), code('unavailable'))
+  await assert.rejects(all(store.read(await get(store, 'a'), { start: 0, end: 5 })), code('unavailable'))
 })

@@ -96,6 +96,7 @@ export function simulatedBucket(options: SimulatedOptions = {}): SimulatedBucket
     put: (key, bytes, { ifMatch, ifNoneMatch, ...headers }, { signal }) =>
       call('put', key, signal, () => {
         const present = objects.get(key)
+        if (bytes.byteLength > limits.maxPutBytes) throw new StoreError('unavailable', 'EntityTooLarge')
         if (ifNoneMatch !== undefined && present !== undefined) return null
         if (ifMatch !== undefined && present?.version !== ifMatch) return null
         const stored = store(bytes, headers, true)

@@ -134,6 +134,12 @@ export function code(expected: StoreErrorCode): (error: unknown) => true {
   }
 }
 
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = []
+  for await (const item of items) found.push(item)
+  return found
+}
+
 export interface Gate {
   readonly opened: Promise<void>
   readonly open: () => void

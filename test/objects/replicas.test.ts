@@ -1,0 +1,148 @@
+/** Several servers on one bucket, each with locks of its own: what keeps them apart is the conditional record. */
+import assert from 'node:assert/strict'
+import { setTimeout as delay } from 'node:timers/promises'
+import { describe, test } from 'node:test'
+import { createTusHandler, type TusHandler } from '../../src/index.ts'
+import { objectStore } from '../../src/objects/store.ts'
+import { simulatedBucket } from './simulated-bucket.ts'
+
+const mebibyte = 1 << 20
+
+/** Numbers that look random and are the same every time. */
+function random(seed: number): (below: number) => number {
+  let state = seed * 2_654_435_761 + 1
+  return (below) => {
+    state = (Math.imul(state ^ (state >>> 15), 1 | state) + 0x6d2b79f5) | 0
+    return ((state ^ (state >>> 14)) >>> 0) % below
+  }
+}
+
+function bytesOf(length: number, seed: number): Uint8Array<ArrayBuffer> {
+  const next = random(seed)
+  const bytes = new Uint8Array(length)
+  for (let n = 0; n < length; n += 64) bytes[n] = next(256)
+  return bytes
+}
+
+const tus = { 'Tus-Resumable': '1.0.0' }
+
+/** A body in pieces, after which nothing comes any more until `let go` is called. */
+function stallingBody(bytes: Uint8Array): { stream: ReadableStream<Uint8Array>; letGo: () => void } {
+  let sent = 0
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        if (sent < bytes.byteLength) {
+          controller.enqueue(bytes.subarray(sent, sent + 256 * 1024))
+          sent += 256 * 1024
+          return
+        }
+        await promise
+        controller.error(new Error('the connection is gone'))
+      },
+    },
+    { highWaterMark: 0 },
+  )
+  return { stream, letGo: resolve }
+}
+
+function patch(handler: TusHandler, url: string, offset: number, body: BodyInit): Promise<Response> {
+  return handler(
+    new Request(url, {
+      method: 'PATCH',
+      headers: { ...tus, 'Upload-Offset': String(offset), 'Content-Type': 'application/offset+octet-stream' },
+      body,
+      duplex: 'half',
+    } as RequestInit),
+  )
+}
+
+async function offsetAt(handler: TusHandler, url: string): Promise<number> {
+  const response = await handler(new Request(url, { method: 'HEAD', headers: tus }))
+  assert.equal(response.status, 200, await response.text())
+  return Number(response.headers.get('upload-offset'))
+}
+
+async function create(handler: TusHandler, length: number): Promise<string> {
+  const headers = { ...tus, 'Upload-Length': String(length) }
+  const response = await handler(new Request('http://a/files', { method: 'POST', headers }))
+  assert.equal(response.status, 201)
+  return response.headers.get('location') ?? ''
+}
+
+function servers(
+  count: number,
+  partSize = 5 * mebibyte,
+): { handlers: TusHandler[]; bucket: ReturnType<typeof simulatedBucket> } {
+  const next = random(count)
+  // Answers take a while, and overtake each other.
+  const bucket = simulatedBucket({ before: () => delay(next(4)), after: () => delay(next(4)) })
+  const handlers = Array.from({ length: count }, () =>
+    createTusHandler({ path: '/files', store: objectStore(bucket, { partSize, checkpointMs: 20 }) }),
+  )
+  return { handlers, bucket }
+}
+
+function contentOf(bucket: ReturnType<typeof simulatedBucket>, url: string): Buffer {
+  return Buffer.from(bucket.objects.get(new URL(url).pathname.slice('/files/'.length))?.bytes ?? [])
+}
+
+describe('several servers on one bucket', () => {
+  test('a connection that one server holds on to ends after the client went on at another: nothing of it counts', async () => {
+    const { handlers, bucket } = servers(2, 8 * mebibyte)
+    const [one, other] = handlers as [TusHandler, TusHandler]
+    const bytes = bytesOf(32 * mebibyte, 1)
+    const url = await create(one, bytes.byteLength)
+    const body = stallingBody(bytes.subarray(0, 22 * mebibyte))
+    const held = patch(one, url, 0, body.stream)
+    // All of it is recorded: two parts, and as a tail six MiB, which would be a part of their own at the end.
+    while ((await offsetAt(other, url)) < 22 * mebibyte) await delay(5)
+    // As long as a server takes a silent client for its own.
+    await delay(1_100)
+    const offset = 22 * mebibyte
+    // The other one sends parts under numbers that the first one would use next.
+    const rest = patch(other, url, offset, new Blob([bytes.subarray(offset, 29 * mebibyte)]))
+    assert.equal((await rest).status, 204)
+    body.letGo()
+    assert.equal((await held).status, 423)
+    assert.equal(await offsetAt(one, url), 29 * mebibyte)
+    assert.equal((await patch(one, url, 29 * mebibyte, new Blob([bytes.subarray(29 * mebibyte)]))).status, 204)
+    assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
+  })
+
+  for (const seed of [1, 2, 3, 4, 5, 6]) {
+    test(`clients that hop between three servers, leaving PATCHes behind (seed ${seed}): each upload identical`, async () => {
+      const { handlers, bucket } = servers(3)
+      const next = random(seed)
+      await Promise.all(
+        [1, 2, 3, 4].map(async (n) => {
+          const bytes = bytesOf(mebibyte * 6 + next(9 * mebibyte), seed * n)
+          const pick = () => handlers[next(handlers.length)] as TusHandler
+          const url = await create(pick(), bytes.byteLength)
+          const left: Promise<unknown>[] = []
+          for (let round = 0; ; round++) {
+            const offset = await offsetAt(pick(), url)
+            if (offset === bytes.byteLength) break
+            const end = round > 20 ? bytes.byteLength : Math.min(bytes.byteLength, offset + 1 + next(4 * mebibyte))
+            const chunk = bytes.subarray(offset, end)
+            if (round <= 20 && next(3) === 0) {
+              const body = stallingBody(chunk)
+              left.push(patch(pick(), url, offset, body.stream))
+              await delay(next(10))
+              // Gone, and the server hears of it sooner or later.
+              left.push(delay(next(60)).then(body.letGo))
+            } else {
+              const { status } = await patch(pick(), url, offset, new Blob([chunk]))
+              assert.ok([204, 409, 423].includes(status), `answered ${status}`)
+            }
+          }
+          await Promise.all(left)
+          assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
+        }),
+      )
+      for await (const leftover of objectStore(bucket, { leftoverAgeMs: 0 }).leftovers()) await leftover.remove()
+      assert.equal(bucket.open.size, 0, 'multiparts are left')
+    })
+  }
+})
