@@ -118,22 +118,22 @@ async function storageFor(line: string): Promise<Storage | null> {
     const server = await startMinio(region)
     if (server === null) return none
     await server.newBucket(bucket)
-    const { endpoint, accessKeyId, secretAccessKey, stop } = server
+    const { endpoint, accessKeyId, secretAccessKey } = server
     const keys = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey }
-    return { environment: { ...keys, AWS_ENDPOINT_URL_S3: endpoint }, missing: false, stop }
+    return { environment: { ...keys, AWS_ENDPOINT_URL_S3: endpoint }, missing: false, stop: () => server.stop() }
   }
   if (kind === 'GCS_BUCKET') {
     const server = await startFakeGcs()
     if (server === null) return none
     await server.newBucket(bucket)
-    return { environment: { STORAGE_EMULATOR_HOST: server.endpoint }, missing: false, stop: server.stop }
+    return { environment: { STORAGE_EMULATOR_HOST: server.endpoint }, missing: false, stop: () => server.stop() }
   }
   if (kind === 'AZURE_CONTAINER') {
     const server = await startAzurite()
     if (server === null) return none
     await server.newContainer(bucket)
     const environment = { AZURE_STORAGE_CONNECTION_STRING: server.connectionString }
-    return { environment, missing: false, stop: server.stop }
+    return { environment, missing: false, stop: () => server.stop() }
   }
   return null
 }
