@@ -1,6 +1,6 @@
 import { TusError } from '../errors.ts'
 import type { Upload } from '../store.ts'
-import { join, joinFinalsOf } from './concatenate.ts'
+import { join, joinFinalsOf, removeLeftPartials } from './concatenate.ts'
 import { type Context, requireUpload } from './context.ts'
 import { finish } from './finish.ts'
 import { type Hold, withFreeLock, withLock } from './lock.ts'
@@ -8,13 +8,14 @@ import { type Hold, withFreeLock, withLock } from './lock.ts'
 /**
  * An upload's present state, for a client that wants to go on. Whoever still works on it is asked to flush and give
  * way first, so that the offset told is one nobody moves. What an earlier request left undone is done now: a finish
- * callback that failed, a final upload whose partials have been completed.
+ * callback that failed, a final upload whose partials have been completed, partials that were to be removed.
  */
 export async function inspect(context: Context, id: string, request: Request): Promise<Upload> {
   const look = (hold: Hold) => lookLocked(context, id, request, hold)
   // Nearly always nobody else is there, and nothing has to be set up for a wait.
   const { upload, changed } = (await withFreeLock(context, id, look)) ?? (await withLock(context, id, look))
   if (changed) await joinFinalsOf(context, upload, request)
+  else await removeLeftPartials(context, upload, request)
   return upload
 }
 
