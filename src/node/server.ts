@@ -58,7 +58,7 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
       const platform = platforms.get(incoming) ?? nodePlatform(incoming, outgoing)
       const note = notes.get(incoming)
       if (note !== undefined) notes.set(request, note)
-      const response = await app.fetch(request, { platform })
+      const response = await app(request, platform)
       if (closing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false
       closeUnlessComplete(incoming, outgoing)
       cutWhenStuck(incoming, outgoing, config.idleTimeout * 1000)
