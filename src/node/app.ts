@@ -12,13 +12,7 @@ interface AppEnv {
 export type App = (request: Request, platform: Platform) => Response | Promise<Response>
 
 /** The server's routes. @param isClosing Whether a shutdown has begun: load balancers are to look elsewhere. */
-export function createApp(
-  handler: TusHandler,
-  store: Store,
-  mount: string,
-  logs: Logs,
-  isClosing: () => boolean,
-): App {
+export function createApp(handler: TusHandler, store: Store, mount: string, logs: Logs, isClosing: () => boolean): App {
   const app = new Hono<AppEnv>()
   app.get('/healthz', (c) => c.text('ok\n'))
   app.get('/readyz', async (c) => {
