@@ -28,7 +28,10 @@ import { sweep } from './upload/sweep.ts'
 export function createTusHandler(options: TusHandlerOptions): TusHandler {
   const context = createContext(options)
   const mount = options.path.replace(/\/+$/, '')
-  const cors = createCors(options.cors ?? {}, methodsOf(context))
+  const methods = allowedMethods(context)
+  // For preflights every method in use: browsers ask before they know the path's own.
+  const cors = createCors(options.cors ?? {}, [...new Set([...methods.collection, ...methods.upload])])
+  const server: Server = { mount, methods, cors }
   const { baseUrl, ...location } = options.location ?? {}
   // As it may stand in a header: a host of another script in its ASCII form, a path encoded.
   const places = baseUrl === undefined ? location : { ...location, baseUrl: new URL(baseUrl).href }
@@ -40,7 +43,7 @@ export function createTusHandler(options: TusHandlerOptions): TusHandler {
     active++
     try {
       const locator = createLocator(mount, places, request, platform)
-      return await respond({ context, request, platform, locator }, mount, cors)
+      return await respond({ context, request, platform, locator }, server)
     } finally {
       active--
       if (active === 0) idle?.()
@@ -60,11 +63,20 @@ export function createTusHandler(options: TusHandlerOptions): TusHandler {
 
 const commonHeaders = { 'Tus-Resumable': version, 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' }
 
+/** What is the same for all requests. */
+interface Server {
+  /** The path without a trailing slash. */
+  readonly mount: string
+  readonly methods: { readonly collection: readonly string[]; readonly upload: readonly string[] }
+  readonly cors: Cors
+}
+
 /** The one place where answers and failures become responses. */
-async function respond(call: Call, mount: string, cors: Cors): Promise<Response> {
+async function respond(call: Call, server: Server): Promise<Response> {
   const { context, request } = call
+  const { cors } = server
   try {
-    return toResponse(await route(call, mount), call, cors)
+    return toResponse(await route(call, server), call, cors)
   } catch (error) {
     try {
       return toResponse(failure(error, context, request), call, cors)
@@ -93,11 +105,11 @@ function toResponse({ status, headers, body }: Answer, { context, request }: Cal
   return new Response(body ?? null, { status, headers: all })
 }
 
-async function route(call: Call, mount: string): Promise<Answer> {
+async function route(call: Call, { mount, methods }: Server): Promise<Answer> {
   const { context, request } = call
   const method = methodOf(request)
   const target = targetOf(request, mount)
-  const allowed = allowedMethods(context, target.id !== null)
+  const allowed = target.id === null ? methods.collection : methods.upload
   if (!allowed.includes(method)) {
     throw new TusError('method_not_allowed', `${method} is not allowed here`, {
       headers: { Allow: allowed.join(', ') },
@@ -140,20 +152,17 @@ function pathOf(url: string): string {
   return end < 0 ? url.slice(start) : url.slice(start, start + end)
 }
 
-function allowedMethods({ extensions, downloads }: Context, upload: boolean): string[] {
-  if (!upload) return extensions.has('creation') ? ['OPTIONS', 'POST'] : ['OPTIONS']
-  return [
-    'OPTIONS',
-    'HEAD',
-    'PATCH',
-    ...(downloads ? ['GET'] : []),
-    ...(extensions.has('termination') ? ['DELETE'] : []),
-  ]
-}
-
-/** Every method in use, for preflights: browsers ask before they know the path's own. */
-function methodsOf(context: Context): string[] {
-  return [...new Set([...allowedMethods(context, false), ...allowedMethods(context, true)])]
+function allowedMethods({ extensions, downloads }: Context): Server['methods'] {
+  return {
+    collection: extensions.has('creation') ? ['OPTIONS', 'POST'] : ['OPTIONS'],
+    upload: [
+      'OPTIONS',
+      'HEAD',
+      'PATCH',
+      ...(downloads ? ['GET'] : []),
+      ...(extensions.has('termination') ? ['DELETE'] : []),
+    ],
+  }
 }
 
 function failure(error: unknown, context: Context, request: Request): Answer {

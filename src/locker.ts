@@ -13,6 +13,12 @@ export interface Locker {
 
   /** Takes the lock if it is free right now, else `null`; never disturbs the holder. */
   tryAcquire(id: string): Promise<Lock | null>
+
+  /**
+   * Whether nobody has the lock at this moment, without taking it; false where that is not certain, such as a lock
+   * whose holder has died. Spares a HEAD the lock; without it each one takes it.
+   */
+  isFree?(id: string): boolean | Promise<boolean>
 }
 
 export interface AcquireOptions {

@@ -27,6 +27,18 @@ for (const [name, make] of [
       await again.release()
     })
 
+    test('isFree: true until the lock is had, and again after its release; others do not matter', async () => {
+      const locker = make()
+      assert.equal(await locker.isFree?.('a'), true)
+      const lock = await locker.acquire('a', { signal: never() })
+      assert.deepEqual([await locker.isFree?.('a'), await locker.isFree?.('b')], [false, true])
+      const waiter = locker.acquire('a', { signal: never() })
+      await lock.release()
+      assert.equal(await locker.isFree?.('a'), false)
+      await (await waiter).release()
+      assert.equal(await locker.isFree?.('a'), true)
+    })
+
     test('acquire by several: served in order of arrival, each after the release before', async () => {
       const locker = make()
       const order: number[] = []
@@ -171,6 +183,17 @@ describe('fsLocker, its files', () => {
     await (await waiting).release()
     assert.deepEqual(files(directory), [])
     assert.deepEqual(files(join(directory, 'want')), [])
+  })
+
+  test('isFree at another locker: false while the lock is held, or cannot be looked at', async () => {
+    const directory = folder()
+    const [one, two] = [fsLocker({ directory }), fsLocker({ directory })]
+    const lock = await one.acquire('a', { signal: never() })
+    assert.deepEqual([await two.isFree('a'), await two.isFree('b')], [false, true])
+    await lock.release()
+    assert.equal(await two.isFree('a'), true)
+    fs.symlinkSync('a.lock', join(directory, 'a.lock'))
+    assert.equal(await two.isFree('a'), false)
   })
 
   test('waiters elsewhere and in this process: the holder is asked once', async () => {

@@ -8,6 +8,8 @@ import { watchFolder, type Watch } from './watch.ts'
 
 /** Locks between processes. Names are file names; within the process, one at a time may take or wait for a name. */
 export interface LockFiles {
+  /** Whether there is no lock file, not even that of a dead holder. */
+  isFree(name: string): boolean
   /** Takes the lock if it is free, or its holder is dead. */
   tryTake(name: string, onWanted: (() => void) | undefined): FileLock | null
   /** Waits for it, and lets the holder know. Rejects with `signal.reason`, leaving nothing behind. */
@@ -233,7 +235,16 @@ export function lockFiles(directory: string): LockFiles {
     }
   }
 
-  return { tryTake, take }
+  function isFree(name: string): boolean {
+    try {
+      return fs.statSync(pathOf(name), { throwIfNoEntry: false }) === undefined
+    } catch {
+      // Whoever takes the lock now is told what is wrong.
+      return false
+    }
+  }
+
+  return { isFree, tryTake, take }
 }
 
 function touch(path: string): void {

@@ -54,7 +54,12 @@ export function readRecordText(path: string): string | null {
     const stats = fs.fstatSync(fd)
     if (!stats.isFile()) return null
     if (stats.size > maxRecordBytes) throw corrupt(path, `it has ${stats.size} bytes`)
-    return fs.readFileSync(fd, 'utf8')
+    const bytes = Buffer.allocUnsafe(stats.size)
+    let done = 0
+    for (let count = -1; count !== 0 && done < bytes.length; done += count) {
+      count = fs.readSync(fd, bytes, done, bytes.length - done, null)
+    }
+    return bytes.toString('utf8', 0, done)
   } finally {
     fs.closeSync(fd)
   }

@@ -26,7 +26,7 @@ export interface FileLockerOptions {
  *
  * @throws TypeError when the directory is not a path. Nothing is read or written before the first use.
  */
-export function fsLocker(options: FileLockerOptions): Locker {
+export function fsLocker(options: FileLockerOptions): Required<Locker> {
   const { directory } = options
   if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
     throw new TypeError('fsLocker: directory must be a path')
@@ -47,6 +47,8 @@ export function fsLocker(options: FileLockerOptions): Locker {
         throw error
       }
     },
+
+    isFree: (id) => memory.isFree(id) === true && files.isFree(fileName(id)),
 
     async tryAcquire(id) {
       const turn = await memory.tryAcquire(id)

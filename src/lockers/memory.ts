@@ -1,7 +1,7 @@
 import type { Lock, Locker } from '../locker.ts'
 
 /** Locks within this process, first come first served. Several processes on one store need a locker they share. */
-export function memoryLocker(): Locker {
+export function memoryLocker(): Required<Locker> {
   const queues = new Map<string, Queue>()
 
   function grant(id: string, queue: Queue): Lock {
@@ -29,6 +29,8 @@ export function memoryLocker(): Locker {
   }
 
   return {
+    isFree: (id) => !queues.has(id),
+
     async tryAcquire(id) {
       if (queues.has(id)) return null
       const queue: Queue = { ask: undefined, waiters: [] }

@@ -15,8 +15,15 @@ export function toRequest(incoming: Incoming): Request | null {
  */
 export function hostOf(incoming: Incoming): string {
   const host = 'stream' in incoming ? incoming.authority : incoming.headers.host
-  return host !== undefined && hostPattern.test(host) && URL.canParse(`http://${host}`) ? host : 'localhost'
+  if (host === undefined) return 'localhost'
+  if (host === lastHost) return host
+  if (!hostPattern.test(host) || !URL.canParse(`http://${host}`)) return 'localhost'
+  lastHost = host
+  return host
 }
+
+/** Nearly all requests name the same one. */
+let lastHost: string | undefined
 
 /** A name, an IPv4 or a bracketed IPv6 address, with or without a port. */
 const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/

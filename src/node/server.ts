@@ -8,7 +8,7 @@ import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
 import { listen } from './listen.ts'
 import type { Logs } from './logger.ts'
-import { type Incoming, nodePlatform, type NodePlatform, type Outgoing } from './platform.ts'
+import { type Incoming, nodePlatform, type Outgoing } from './platform.ts'
 import { hostOf } from './request.ts'
 import { cutWhenStuck } from './stuck.ts'
 import { openStorage, type Storage } from './storage.ts'
@@ -34,7 +34,7 @@ export interface RunningServer {
 export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
   const { store, locker, about, notice, full } = storage ?? (await openStorage(config))
   const tls = readTls(config)
-  const notes = new WeakMap<Request | Incoming, RequestNotes>()
+  const notes = new WeakMap<Request, RequestNotes>()
   const handler = createTusHandler({
     ...handlerOptions(config),
     store,
@@ -52,35 +52,22 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   let closing = false
   const app = createApp(handler, store, mount, logs, () => closing)
 
-  const platforms = new WeakMap<Incoming, NodePlatform>()
-  const listener = getRequestListener(
-    async (request, { incoming, outgoing }) => {
-      const platform = platforms.get(incoming) ?? nodePlatform(incoming, outgoing)
-      const note = notes.get(incoming)
-      if (note !== undefined) notes.set(request, note)
-      const response = await app.fetch(request, { platform })
+  const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
+    const platform = nodePlatform(incoming, outgoing)
+    const note = logWhenDone(logs.http, mount, incoming, outgoing, platform)
+    incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
+    // About the server as a whole; Fetch has no URL for that.
+    if (incoming.url === '*' && incoming.method === 'OPTIONS') incoming.url = config.basePath
+    const answer = async (request: Request) => {
+      if (request.method === 'POST') notes.set(request, note)
+      const response = await app(request, platform)
       if (closing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false
       closeUnlessComplete(incoming, outgoing)
       cutWhenStuck(incoming, outgoing, config.idleTimeout * 1000)
       return response
-    },
-    {
-      hostname: 'localhost',
-      // `closeUnlessComplete` does it, and tells the client before.
-      autoCleanupIncoming: false,
-      // Its own Response costs a tenth less of a request; this is for a process that is nothing but this server.
-      overrideGlobalObjects: true,
-      errorHandler: () => new Response('The request cannot be understood\n', { status: 400 }),
-    },
-  )
-  const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
-    const platform = nodePlatform(incoming, outgoing)
-    platforms.set(incoming, platform)
-    notes.set(incoming, logWhenDone(logs.http, mount, incoming, outgoing, platform))
-    incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
-    // About the server as a whole; Fetch has no URL for that.
-    if (incoming.url === '*' && incoming.method === 'OPTIONS') incoming.url = config.basePath
-    void listener(incoming, outgoing)
+    }
+    // One for each request costs less than finding in a map what belongs to it.
+    void getRequestListener(answer, listenerOptions)(incoming, outgoing)
   }
 
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
@@ -126,6 +113,15 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
       return isDone
     },
   }
+}
+
+const listenerOptions = {
+  hostname: 'localhost',
+  // `closeUnlessComplete` does it, and tells the client before.
+  autoCleanupIncoming: false,
+  // Its own Response costs a tenth less of a request; this is for a process that is nothing but this server.
+  overrideGlobalObjects: true,
+  errorHandler: () => new Response('The request cannot be understood\n', { status: 400 }),
 }
 
 /** Whether it settles in time. */

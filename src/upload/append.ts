@@ -4,7 +4,7 @@ import { TusError } from '../errors.ts'
 import type { Upload, UploadChange } from '../store.ts'
 import { joinFinalsOf } from './concatenate.ts'
 import { checkLimit, type Context, limitOf, requireUpload } from './context.ts'
-import { finish } from './finish.ts'
+import { finish, type FinishStage } from './finish.ts'
 import { type Hold, withLock } from './lock.ts'
 import { progressReporter } from './progress.ts'
 
@@ -79,6 +79,7 @@ export async function conclude(
   { before, upload, cut }: Received,
   incoming: Incoming,
   hold: Hold,
+  onStage?: (stage: FinishStage) => void,
 ): Promise<{ upload: Upload; cut: Cut | null }> {
   const expiresAt = upload.offset > before.offset ? renewedExpiry(context, upload) : null
   const change: UploadChange = {
@@ -86,7 +87,7 @@ export async function conclude(
     ...(expiresAt !== null && { expiresAt }),
   }
   if (upload.offset === (incoming.length ?? upload.length)) {
-    return { upload: await finish(context, upload, incoming.request, hold, change), cut: null }
+    return { upload: await finish(context, upload, incoming.request, hold, change, onStage), cut: null }
   }
   if (Object.keys(change).length === 0) return { upload, cut }
   await hold.guard()

@@ -2,14 +2,14 @@ import { TusError } from '../errors.ts'
 import type { Upload } from '../store.ts'
 import { checkLimit, type Context, isExpired, limitOf } from './context.ts'
 import { orDiscard } from './discard.ts'
-import { finish } from './finish.ts'
+import { finish, type FinishStage } from './finish.ts'
 import { type Hold, withLock, withLocks } from './lock.ts'
 import { type Draft, plan } from './plan.ts'
 
 /**
  * Creates a final upload out of partial ones. Where some are unfinished the final waits for them: the last one to be
- * completed joins it, or else the next HEAD on it, or a sweep. A request that fails leaves no final upload behind:
- * the client would make another one.
+ * completed joins it, or else the next HEAD on it, or a sweep. A request that fails leaves no final upload behind,
+ * as the client would make another one; unless the finish callback has taken this one.
  * @throws TusError 400 when a partial is unknown, not partial or (without concatenation-unfinished) unfinished; 413
  * when the total is too large.
  */
@@ -24,9 +24,9 @@ export async function concatenate(
   return withLock(context, planned.id, async (hold) => {
     await hold.guard()
     const final = await context.store.create(planned)
-    return orDiscard(context, final, request, hold, async () => {
+    return orDiscard(context, final, request, hold, async (keep) => {
       // Only now that the final is on record: a partial completed from here on finds it.
-      const joined = await join(context, final, request, hold)
+      const joined = await join(context, final, request, hold, (stage) => stage === 'finished' && keep())
       // It waits, unless somebody has removed a partial meanwhile.
       if (joined === null) await requirePartials(context, partialIds)
       return joined ?? final
@@ -40,15 +40,15 @@ export async function join(
   final: Upload,
   request: Request | null,
   hold: Hold,
+  onStage?: (stage: FinishStage) => void,
 ): Promise<Upload | null> {
-  const { removePartials } = context
   if (final.concat?.type !== 'final') return null
   const ids = final.concat.partials
   const joined = final.offset === final.length ? final : await joinBytes(context, final, ids, request, hold)
   if (joined === null) return null
-  const finished = await finish(context, joined, request, hold)
+  const finished = await finish(context, joined, request, hold, {}, onStage)
   // The last step: until the upload is complete, a client may have to ask for it once more.
-  if (removePartials) for (const id of new Set(ids)) await removePartial(context, id, request)
+  if (context.removePartials) await removePartials(context, finished, request)
   return finished
 }
 
@@ -151,15 +151,48 @@ async function completePartials(context: Context, ids: readonly string[]): Promi
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
-/** A partial that cannot be removed stays; the final upload made of it is complete all the same. */
-async function removePartial(context: Context, id: string, request: Request | null): Promise<void> {
+/**
+ * Removes what a completed final upload was made of. A partial that cannot be removed stays; the final is complete all
+ * the same. The first one goes last, and only after all others: it tells whether any is left.
+ */
+async function removePartials(context: Context, final: Upload, request: Request | null): Promise<void> {
+  if (final.concat?.type !== 'final') return
+  const [first, ...others] = new Set(final.concat.partials)
+  let removed = true
+  for (const id of others) removed = (await removePartial(context, final, id, request)) && removed
+  if (removed && first !== undefined) await removePartial(context, final, first, request)
+}
+
+/** The same for a final upload that was completed before, where a crash or a failure has left partials. */
+export async function removeLeftPartials(context: Context, final: Upload, request: Request): Promise<void> {
+  if (!context.removePartials || !final.completed || final.concat?.type !== 'final') return
+  const [first] = final.concat.partials
+  try {
+    if (first === undefined || (await removable(context, final, first)) === null) return
+    await removePartials(context, final, request)
+  } catch (error) {
+    context.report(error, request)
+  }
+}
+
+/** An id may have been used anew, after the final upload had been made. */
+async function removable(context: Context, final: Upload, id: string): Promise<Upload | null> {
+  const partial = await context.store.get(id)
+  const isPart = partial?.completed === true && partial.concat?.type === 'partial'
+  return isPart && partial.createdAt <= final.createdAt ? partial : null
+}
+
+/** Whether it is gone. */
+async function removePartial(context: Context, final: Upload, id: string, request: Request | null): Promise<boolean> {
   try {
     await withLock(context, id, async ({ guard }) => {
-      const partial = await context.store.get(id)
+      const partial = await removable(context, final, id)
       await guard()
       if (partial !== null) await context.store.terminate(partial)
     })
+    return true
   } catch (error) {
     context.report(error, request)
+    return false
   }
 }

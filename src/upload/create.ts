@@ -9,8 +9,9 @@ import { withLock } from './lock.ts'
 import { type Draft, plan } from './plan.ts'
 
 /**
- * Creates an upload, with the first bytes if there are any. A body that is refused or cannot be stored takes the
- * upload with it: the client never learns its URL. One that is cut short does not.
+ * Creates an upload, with the first bytes if there are any. A body that is refused or cannot be stored or recorded takes
+ * the upload with it: the client never learns its URL. One that is cut short does not, nor one that the finish callback
+ * has heard of.
  */
 export async function create(
   context: Context,
@@ -27,11 +28,11 @@ export async function create(
   const upload = await withLock(context, planned.id, async (hold) => {
     await hold.guard()
     const created = await context.store.create(planned)
-    if (incoming === null) return finish(context, created, request, hold)
-    const received = await orDiscard(context, created, request, hold, () =>
-      receiveBody(context, created, incoming, hold),
-    )
-    return (await conclude(context, received, incoming, hold)).upload
+    return orDiscard(context, created, request, hold, async (keep) => {
+      if (incoming === null) return finish(context, created, request, hold, {}, keep)
+      const received = await receiveBody(context, created, incoming, hold)
+      return (await conclude(context, received, incoming, hold, keep)).upload
+    })
   })
   await joinFinalsOf(context, upload, request)
   return upload

@@ -2,10 +2,13 @@ import type { Upload, UploadChange } from '../store.ts'
 import type { Context } from './context.ts'
 import type { Hold } from './lock.ts'
 
+export type FinishStage = 'finishing' | 'finished'
+
 /**
  * Completes an upload whose bytes are all there: makes them durable, runs the finish callback, then records it as
  * completed. When the callback throws, the upload stays incomplete at its full offset and the next HEAD or empty PATCH
  * comes here again. The caller holds the lock. A completed upload is returned as it is.
+ * @param onStage Told when the callback is about to run, and when it has succeeded; never called where there is none.
  */
 export async function finish(
   context: Context,
@@ -13,6 +16,7 @@ export async function finish(
   request: Request | null,
   { guard }: Hold,
   change: UploadChange = {},
+  onStage?: (stage: FinishStage) => void,
 ): Promise<Upload> {
   if (upload.completed) return upload
   const { store, callbacks, progress } = context
@@ -25,7 +29,9 @@ export async function finish(
   const whole = Object.keys(change).length === 0 ? upload : await store.update(upload, change)
   await store.sync?.(whole)
   await guard()
+  onStage?.('finishing')
   await callbacks.onFinish({ upload: whole, request })
+  onStage?.('finished')
   await guard()
   return store.update(whole, { completed: true })
 }
