@@ -31,11 +31,11 @@ export async function inspect(context: Context, id: string, request: Request): P
  */
 async function lookUnlocked(context: Context, id: string): Promise<{ upload: Upload; changed: false } | null> {
   const { locker, store } = context
-  if ((await locker.isFree?.(id)) !== true) return null
+  const wasFree = (await locker.isFree?.(id)) === true
   const upload = await store.get(id)
   if (upload === null) return null
   if (upload.completed) return { upload, changed: false }
-  const isSettled = upload.concat?.type !== 'final' && upload.offset !== upload.length && !isExpired(upload)
+  const isSettled = wasFree && upload.concat?.type !== 'final' && upload.offset !== upload.length && !isExpired(upload)
   return isSettled && (await locker.isFree?.(id)) === true ? { upload, changed: false } : null
 }
 
