@@ -223,3 +223,13 @@ test('memory: forty uploads at once in the memory of three parts; never more tha
   assert.ok(most <= 3 * part && most > part, `${most} bytes`)
   for (const [n, source] of sources.entries()) await assertWhole(bucket, `u${n}`, source)
 })
+
+test('memory: what an append returned is recorded right after another upload has had its buffer', async () => {
+  const { bucket, store } = setup()
+  await store.create(newUpload('a', bytes.byteLength))
+  const after = await store.append(await get(store, 'a'), body(bytes.subarray(0, 100)))
+  await upload(store, 'b', data(bytes.byteLength, 9))
+  await store.update(after, { expiresAt: 5 })
+  await finish(another(bucket), 'a', bytes)
+  await assertWhole(bucket, 'a', bytes)
+})
