@@ -60,6 +60,11 @@ export interface AppendOptions {
    */
   readonly atomic?: boolean
   /**
+   * The body has a declared length, which fits: it may end early, but it will not throw for being too long.
+   * @default false
+   */
+  readonly bounded?: boolean
+  /**
    * Called before each write that changes stored data. Throws (or rejects) when the lock has been lost to somebody
    * else; the store must not write then.
    */

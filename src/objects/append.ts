@@ -22,7 +22,10 @@ export async function appendBody(
 ): Promise<ObjectUpload> {
   // Its record knows nothing of parts any more.
   if (upload.stored) return takeNothing(upload, body)
-  const before = await restOf(engine, upload).then((rest) => ({ ...upload, rest, tailBytes: rest.tail.byteLength }))
+  const rest = await restOf(engine, upload)
+  const before = { ...upload, rest, tailBytes: rest.tail.byteLength }
+  // The caller keeps its record to the end; its tail is memory that no budget counts.
+  if (mayForget(options)) (upload as { rest: Rest | null }).rest = null
   const iterator = body[Symbol.asyncIterator]()
   const gathering = gather(engine, before, options)
   try {
@@ -57,16 +60,18 @@ interface Gathering {
   readonly close: () => void
 }
 
-function gather(
-  engine: Engine,
-  before: ObjectUpload & { readonly rest: Rest },
-  { atomic = false, guard, onProgress }: AppendOptions,
-): Gathering {
+function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, options: AppendOptions): Gathering {
+  const { atomic = false, guard, onProgress } = options
+  let before = found
   const { calls, limits, buffers, partSize } = engine
   const { length } = before
   /** The record as it is in the bucket. */
   let committed: ObjectUpload & { readonly rest: Rest } = before
   let { multipartId } = before
+  /** Whether this append has written the record. */
+  let hasRecorded = false
+  /** Bytes of the tail in the record. */
+  let recordedTail = before.rest.tail.byteLength
   /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
   let named = before.multipartId
   /** By number, from 1 at index 0; those still on their way are missing. */
@@ -136,11 +141,14 @@ function gather(
       throw new StoreError('full', `${before.id} has ${state.used} parts, as many as ${engine.bucket.name} allows`)
     }
     const planned = Math.min(partBytes(limits, partSize, state), (length ?? Infinity) - inParts)
-    const opened = await buffers.take(Math.max(planned, carried), holder)
+    const wanted = Math.max(planned, carried)
+    if (!buffers.has(wanted)) forgetTail()
+    const opened = await buffers.take(wanted, holder)
     try {
       if (carried > 0) {
         const { tail } = committed.rest.tail.byteLength === carried ? committed.rest : await tailAgain()
         opened.set(tail)
+        forgetTail()
       }
     } catch (error) {
       buffers.give(opened, holder)
@@ -150,6 +158,13 @@ function gather(
     carried = 0
     holder.since = Date.now()
     return opened
+  }
+
+  /** The tail is in the record, or in a buffer; only an append that may have to be undone needs it once more. */
+  function forgetTail(): void {
+    if (!mayForget(options)) return
+    committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
+    before = { ...before, rest: { ...before.rest, tail: nothing.tail } }
   }
 
   async function tailAgain(): Promise<Rest> {
@@ -220,6 +235,8 @@ function gather(
     const offset = sum(rest.parts) + rest.tail.byteLength
     named = multipartId
     committed = { ...(await commit(engine, committed, { offset, multipartId }, rest)), rest }
+    hasRecorded = true
+    recordedTail = rest.tail.byteLength
     certainAt = Date.now()
     ticks = 0
     if (!atomic) onProgress?.(offset)
@@ -231,7 +248,7 @@ function gather(
     const done = contiguous()
     ticks++
     if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
-    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > committed.rest.tail.byteLength) {
+    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) {
       await record({ parts: done, tail: buffer.slice(0, filled) })
     }
   }
@@ -263,7 +280,8 @@ function gather(
   }
 
   /** The upload as it is in the bucket, where the tail may be that this process has let go of. */
-  const recorded = (): ObjectUpload => (carried === 0 ? committed : { ...committed, rest: null })
+  const recorded = (): ObjectUpload =>
+    carried === committed.rest.tail.byteLength ? committed : { ...committed, rest: null }
 
   /** Whether the buffer is all there is of an upload that is whole: no multipart for that. */
   const isSingle = (): boolean => parts.length === 0 && filled === length && filled <= limits.maxPutBytes
@@ -330,7 +348,8 @@ function gather(
       try {
         const done = contiguous()
         if (bodyFailed || atomic) {
-          if (committed !== before) {
+          // Where the tail was forgotten the body could not throw; should it all the same, what is recorded stays.
+          if (hasRecorded && !mayForget(options)) {
             committed = {
               ...(await commit(engine, committed, { offset: before.offset, multipartId }, before.rest)),
               rest: before.rest,
@@ -351,6 +370,10 @@ function gather(
       buffer = null
     },
   }
+}
+
+function mayForget({ atomic = false, bounded = false }: AppendOptions): boolean {
+  return bounded && !atomic
 }
 
 function sum(parts: readonly StoredPart[]): number {

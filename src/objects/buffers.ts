@@ -9,6 +9,8 @@ export interface Buffers {
   give(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
   /** As `give`, for a buffer that lives on in other hands. */
   forget(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
+  /** Whether so many bytes are had without waiting. */
+  has(bytes: number): boolean
   /** Bytes taken now. */
   readonly used: number
 }
@@ -138,6 +140,8 @@ export function createBuffers(budget: number, soft: number): Buffers {
     get used() {
       return used
     },
+    has: (bytes) => waiters.length === 0 && (used === 0 || used + bytes <= Math.min(soft, budget)),
+
     take(bytes, holder) {
       const waiter = { bytes, holder, since: Date.now() }
       if (waiters.length === 0 && fits({ ...waiter, resolve: () => {} }, waiter.since)) {

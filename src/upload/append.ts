@@ -69,7 +69,12 @@ export async function receiveBody(
   const received = receive(incoming.body, { room, expected: contentLength, idleTimeoutMs, stop, atomic })
   const body = checksum === null ? received : verify(received, checksum.algorithms, checksum.expected)
   const onProgress = progressReporter(context, upload, request)
-  const after = await context.store.append(upload, body, { atomic, guard, ...(onProgress && { onProgress }) })
+  const after = await context.store.append(upload, body, {
+    atomic,
+    bounded: contentLength !== null,
+    guard,
+    ...(onProgress && { onProgress }),
+  })
   return { before: upload, upload: after, cut: received.cut }
 }
 
