@@ -32,7 +32,7 @@ export function createApp(handler: TusHandler, store: Store, mount: string, logs
     return c.text('Internal error\n', 500)
   })
   return (request, platform) =>
-    // Of the answer to a HEAD Hono makes another one, which copies all headers twice and costs a sixth of it.
+    // Hono makes another response of a HEAD's and copies all headers twice: a tenth of what a HEAD costs.
     request.method === 'HEAD' && isBelow(mount, request.url)
       ? handler(request, platform)
       : app.fetch(request, { platform })
