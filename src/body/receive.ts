@@ -44,10 +44,12 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   let waitingSince = 0
   let pending: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: unknown) => void } | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
+  let poll: ReturnType<typeof setInterval> | undefined
 
   const end = () => {
     ended = true
     clearTimeout(timer)
+    clearInterval(poll)
     stop.listener = null
   }
   /** Leaves the source alone; it may still be waiting for a chunk that nobody wants any more. */
@@ -132,12 +134,21 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
       return Promise.resolve({ done: true, value: undefined })
     },
   }
-  stop.listener = () => {
+  const look = () => {
     // Between two chunks `next` sees the reason itself.
     if (pending !== null && stop.reason !== null) interrupt(stop.reason)
   }
+  if (isPerRequest) poll = setInterval(look, pollMs)
+  else stop.listener = look
   return received
 }
+
+/**
+ * On Cloudflare's runtime a request may not do input or output for another one. So there a body is not told by whoever
+ * wants it to end, but looks by itself.
+ */
+const isPerRequest = globalThis.navigator?.userAgent === 'Cloudflare-Workers'
+const pollMs = 50
 
 /** The answer for a body that was cut: statuses that clients retry. */
 export function cutError(cut: Cut): TusError {

@@ -31,6 +31,7 @@ const limits = {
   maxCopyBytes: 100 * mebibyte,
   maxParts: 50_000,
   uniformParts: false,
+  partsReplace: false,
   maxPutBytes: 5000 * mebibyte,
   maxObjectBytes: 50_000 * 4000 * mebibyte,
 }

@@ -78,6 +78,7 @@ export function gcsBucket(given: GcsOptions): Bucket {
       // The service sets no limit. With more, records get large and completion slow: these take 324 composes.
       maxParts: 10_000,
       uniformParts: false,
+      partsReplace: false,
       maxPutBytes: 5 * tebibyte,
       maxObjectBytes: 5 * tebibyte,
     },

@@ -19,6 +19,7 @@ const limits: BucketLimits = {
   maxCopyBytes: 0,
   maxParts: 10_000,
   uniformParts: true,
+  partsReplace: true,
   maxPutBytes: 32 * mib,
   maxObjectBytes: 10_000 * 32 * mib,
 }

@@ -146,6 +146,7 @@ function limitsOf({ address }: S3Client, uniformParts: boolean | undefined): Buc
     maxCopyBytes: 5 * gib,
     maxParts: 10_000,
     uniformParts: uniformParts ?? address.r2,
+    partsReplace: true,
     maxPutBytes: 5 * gib,
     maxObjectBytes: address.aws ? 10_000 * 5 * gib : 5 * 1024 * gib,
   }

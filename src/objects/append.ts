@@ -1,14 +1,12 @@
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
 import type { Holder } from './buffers.ts'
-import { assertPresent, commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
-import { isUsedUp, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
+import { claimSize, isUsedUp, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, type StoredPart } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
-/** Milliseconds without a byte of the client, after which it may have gone on with another server. */
-const silenceMs = 1_000
 
 /**
  * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
@@ -74,7 +72,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   let recordedTail = before.rest.tail.byteLength
   /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
   let named = before.multipartId
-  /** By number, from 1 at index 0; those still on their way are missing. */
+  /** In order; those still on their way are missing. */
   const parts: (StoredPart | undefined)[] = [...before.rest.parts]
   /** Bytes of all parts, those on their way included. */
   let inParts = sum(before.rest.parts)
@@ -95,8 +93,16 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   /** The body has ended: what is left to do is done in its order, with nothing beside it. */
   let ending = false
   let ticks = 0
-  /** When it was certain that this upload is being sent here: its bytes came without a pause, or its record was ours. */
-  let certainAt = Date.now()
+  let told = before.offset
+  let nextPart = before.nextPart
+  /**
+   * Numbers below this one are ours to use. A part cannot be written on a condition: if somebody else appends at the same
+   * time (a client that came back at another server), numbers used by both would replace each other's parts. So an
+   * append claims them in the record first, which only one can.
+   */
+  let claimed = limits.partsReplace ? nextPart : Infinity
+  /** Writes of the record, one after the other. */
+  let writing: Promise<unknown> = Promise.resolve()
   const holder: Holder = {
     held: 0,
     since: 0,
@@ -104,7 +110,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   }
   const timer = setInterval(() => aside(checkpoint), engine.checkpointMs)
 
-  const planState = (): PlanState => ({ length, stored: inParts, used: parts.length, first })
+  const planState = (): PlanState => ({ length, stored: inParts, used: nextPart - 1, first })
   const position = (): number => inParts + (buffer === null ? carried : filled)
 
   function broken(error: unknown): void {
@@ -176,6 +182,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     if (buffer === null) return
     const own = buffer
     const bytes = own.subarray(0, filled)
+    const state = planState()
     const index = parts.length
     buffer = null
     filled = 0
@@ -187,11 +194,12 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     try {
       await guard?.()
       multipartId ??= await calls.createMultipart(engine.keys.data(before.id), engine.headersOf(before))
+      if (nextPart >= claimed) await claim(state, bytes)
     } catch (error) {
       landed(own, false)
       throw error
     }
-    void sendPart(multipartId, index, bytes).then(
+    void sendPart(multipartId, index, nextPart++, bytes).then(
       () => landed(own, true),
       (error: unknown) => {
         landed(own, false)
@@ -200,20 +208,23 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     )
   }
 
-  async function sendPart(into: string, index: number, bytes: Uint8Array): Promise<void> {
-    const etag = await calls.putPart(multipartOf(engine, before, into), index + 1, bytes, assertOurs)
-    if (etag === null) return (lost ??= lostMultipart(engine, committed))
-    parts[index] = { size: bytes.byteLength, etag }
+  /** Claims numbers for the next parts, the first of which is `bytes`, with what the record has to say anyway. */
+  async function claim(state: PlanState, bytes: Uint8Array): Promise<void> {
+    const kept = (): boolean => committed.rest.tail.byteLength === recordedTail
+    const moved = (): boolean => !atomic && contiguous().length > committed.rest.parts.length
+    // The recorded tail is at the front of the first new part: this one, or one on its way, which is then waited for.
+    const isFirst = parts.length === committed.rest.parts.length + 1
+    if (!isFirst && !kept()) await until(() => moved() || failure !== null)
+    assertFine()
+    const tail = kept() ? committed.rest.tail : bytes.slice(0, recordedTail)
+    claimed = nextPart + claimSize(limits, partSize, state)
+    await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail }, claimed)
   }
 
-  /**
-   * A part cannot be written on a condition, and it replaces the one with the same number that another server may have
-   * written by now: the client may have come back there. So after a pause the record is looked at first.
-   */
-  async function assertOurs(): Promise<void> {
-    if (Date.now() - certainAt <= silenceMs) return
-    await assertPresent(engine, () => committed)
-    certainAt = Date.now()
+  async function sendPart(into: string, index: number, number: number, bytes: Uint8Array): Promise<void> {
+    const etag = await calls.putPart(multipartOf(engine, before, into), number, bytes)
+    if (etag === null) return (lost ??= lostMultipart(engine, committed))
+    parts[index] = { number, size: bytes.byteLength, etag }
   }
 
   function landed(own: Uint8Array<ArrayBuffer>, reuse: boolean): void {
@@ -230,16 +241,23 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
   }
 
-  async function record(rest: Rest): Promise<void> {
+  /** @param next What the record says of part numbers: at the end, those not used go back. */
+  function record(rest: Rest, next = ending || claimed === Infinity ? nextPart : claimed): Promise<void> {
+    const written = writing.then(() => recordNow(rest, next))
+    writing = written.catch(() => {})
+    return written
+  }
+
+  async function recordNow(rest: Rest, next: number): Promise<void> {
     await guard?.()
     const offset = sum(rest.parts) + rest.tail.byteLength
     named = multipartId
-    committed = { ...(await commit(engine, committed, { offset, multipartId }, rest)), rest }
+    committed = { ...(await commit(engine, committed, { offset, multipartId, nextPart: next }, rest)), rest }
     hasRecorded = true
     recordedTail = rest.tail.byteLength
-    certainAt = Date.now()
     ticks = 0
-    if (!atomic) onProgress?.(offset)
+    if (!atomic && offset > told) onProgress?.(offset)
+    told = Math.max(told, offset)
   }
 
   /** Records the parts that came to rest, or, of a client too slow to fill one, its bytes so far. */
@@ -303,8 +321,6 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
       if (length !== null && position() + chunk.byteLength > length) {
         throw tooLong(before)
       }
-      // What comes after a pause may have been on its way for long.
-      if (Date.now() - certainAt <= silenceMs) certainAt = Date.now()
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
@@ -338,7 +354,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
       if (!whole) await record({ parts: done, tail: buffer?.slice(0, filled) ?? nothing.tail })
       if (whole || atomic) onProgress?.(offset)
       return whole
-        ? { ...committed, offset, multipartId, tailBytes: 0, rest: { parts: done, tail: nothing.tail } }
+        ? { ...committed, offset, multipartId, nextPart, tailBytes: 0, rest: { parts: done, tail: nothing.tail } }
         : committed
     },
 
@@ -351,7 +367,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
           // Where the tail was forgotten the body could not throw; should it all the same, what is recorded stays.
           if (hasRecorded && !mayForget(options)) {
             committed = {
-              ...(await commit(engine, committed, { offset: before.offset, multipartId }, before.rest)),
+              ...(await commit(engine, committed, { offset: before.offset, multipartId, nextPart }, before.rest)),
               rest: before.rest,
             }
           }

@@ -16,10 +16,10 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<vo
   if (parts.length === 0) return putWhole(engine, upload, tail)
   if (upload.multipartId === null) throw new StoreError('corrupt', `${upload.id} has parts of no multipart`)
   const multipart = multipartOf(engine, upload, upload.multipartId)
-  const named = parts.map((part, index) => ({ ...part, partNumber: index + 1 }))
+  const named = parts.map(({ number, ...part }) => ({ ...part, partNumber: number }))
   if (tail.byteLength > 0) {
     // The last part may be small.
-    const partNumber = named.length + 1
+    const partNumber = upload.nextPart
     const etag = await calls.putPart(multipart, partNumber, tail)
     if (etag === null) return recognise(engine, upload)
     named.push({ partNumber, etag, size: tail.byteLength })

@@ -95,6 +95,11 @@ export interface BucketLimits {
   readonly maxParts: number
   /** Whether all parts but the last must have the same size. */
   readonly uniformParts: boolean
+  /**
+   * Whether a part takes the place of an earlier one with its number. Else each part is one of its own, told apart by
+   * its etag, and numbers only say in which order they are listed.
+   */
+  readonly partsReplace: boolean
   /** Most bytes of an object stored by `put`. */
   readonly maxPutBytes: number
   /** Most bytes of an object. */

@@ -7,6 +7,8 @@ import { partBytes } from './plan.ts'
 import { readObject } from './read.ts'
 import { nothing, type ObjectUpload, type StoredPart } from './record.ts'
 
+type Sent = Omit<StoredPart, 'number'>
+
 /** A piece of the result: a range of a partial upload's object. */
 interface Piece {
   readonly key: string
@@ -71,9 +73,9 @@ async function sendParts(
   pieces: readonly Piece[],
   length: number,
   holder: Holder,
-): Promise<StoredPart[]> {
+): Promise<Sent[]> {
   const { calls, limits, buffers } = engine
-  const parts: StoredPart[] = []
+  const parts: Sent[] = []
   const queue = [...pieces]
   let left = length
   while (left > 0) {
@@ -91,13 +93,13 @@ async function sendParts(
   }
   return parts
 
-  async function copy(size: number): Promise<StoredPart> {
+  async function copy(size: number): Promise<Sent> {
     const [{ key, start }] = take(size) as [Piece]
     const etag = await calls.copyPart?.(multipart, parts.length + 1, { key, range: { start, end: start + size } })
     return { size, etag: present(etag ?? null) }
   }
 
-  async function gatherPart(): Promise<StoredPart> {
+  async function gatherPart(): Promise<Sent> {
     const state = { length, stored: length - left, used: parts.length, first: parts[0]?.size ?? null }
     const planned = Math.min(partBytes(limits, engine.partSize, state), left)
     // Up to where copying can go on, where it can; as much as planned where it cannot.

@@ -59,16 +59,6 @@ export async function commit(engine: Engine, upload: ObjectUpload, change: Chang
   return { ...next, version: version ?? (await ownVersion(engine, next)) }
 }
 
-/**
- * Looks whether the record still is what `present` tells, which may change meanwhile.
- * @throws StoreError `lock_lost` when somebody else has changed or removed it.
- */
-export async function assertPresent(engine: Engine, present: () => ObjectUpload): Promise<void> {
-  const before = present()
-  const found = await readRecord(engine, before.id, false)
-  if (found?.version !== before.version && found?.version !== present().version) throw overtaken(engine, before.id)
-}
-
 /** The version of a record whose write found its condition failed: it may have been written by a first attempt. */
 export async function ownVersion(engine: Engine, written: ObjectUpload): Promise<string> {
   const found = await readRecord(engine, written.id, false)

@@ -5,8 +5,9 @@ const roundTo = 64 * 1024
 export interface PlanState {
   /** Total bytes, or null while that is not known. */
   readonly length: number | null
-  /** Bytes in parts so far, and how many parts those are. */
+  /** Bytes in parts so far. */
   readonly stored: number
+  /** Part numbers that are used up. */
   readonly used: number
   /** Size of the first part, where there is one. */
   readonly first: number | null
@@ -42,6 +43,17 @@ export function mayBeShort(limits: BucketLimits, preferred: number, state: PlanS
   // Without a length: so that at most every second number is used up by halves.
   if (state.length === null) return size * 2 >= planned
   return size * 4 >= planned && partBytes(limits, preferred, after) <= clamp(preferred, limits)
+}
+
+/**
+ * How many part numbers an append claims at a time. What it does not use comes back with its last record, but for those
+ * of a process that dies: while numbers are plenty as many as the upload may need, else few.
+ */
+export function claimSize(limits: BucketLimits, preferred: number, state: PlanState): number {
+  const left = limits.maxParts - state.used
+  if (state.length === null) return Math.max(1, Math.min(64, Math.floor(left / 64)))
+  const needed = Math.ceil((state.length - state.stored) / partBytes(limits, preferred, state))
+  return Math.max(1, Math.min(needed, Math.floor((left - needed) / 8)))
 }
 
 /** Whether this many parts are all there can be. */

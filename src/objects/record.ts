@@ -2,7 +2,8 @@
  * The record of an upload, one object `<id>.info`:
  *
  * - a line of JSON with what HEAD tells and where the bytes are;
- * - a line of JSON with the parts, `[[size, etag], ...]`, numbered from 1, padded with spaces;
+ * - a line of JSON with the parts, `[[size, etag, number], ...]`, padded with spaces; the number is left out where it
+ *   is the one after the part before, or 1;
  * - the tail: bytes behind the last part that are too few for one of their own.
  *
  * The tail lies in the record, not in an object of its own, so that offset, parts and tail change together, with one
@@ -19,6 +20,8 @@ export interface ObjectUpload extends Upload {
   readonly revision: string
   /** The multipart that the parts belong to. */
   readonly multipartId: string | null
+  /** The lowest number that no part has and no append has claimed. */
+  readonly nextPart: number
   /** Whether the finished object is there, with all bytes. */
   readonly stored: boolean
   /** Bytes of the tail. */
@@ -33,6 +36,7 @@ export interface Rest {
 }
 
 export interface StoredPart {
+  readonly number: number
   readonly size: number
   readonly etag: string
 }
@@ -55,10 +59,11 @@ export function formatRecord(upload: ObjectUpload, { parts, tail }: Rest): Uint8
     expiresAt: upload.expiresAt,
     completed: upload.completed,
     multipartId: upload.multipartId,
+    nextPart: upload.nextPart,
     stored: upload.stored,
     tailBytes: tail.byteLength,
   } satisfies Record<Field, unknown>)
-  const text = new TextEncoder().encode(`${head}\n${JSON.stringify(parts.map(({ size, etag }) => [size, etag]))}`)
+  const text = new TextEncoder().encode(`${head}\n${JSON.stringify(parts.map(formatPart))}`)
   const size = text.byteLength + 1 + tail.byteLength
   const padding = isCompletedSize(size) === upload.completed ? 0 : 1
   const bytes = new Uint8Array(size + padding).fill(32, text.byteLength)
@@ -66,6 +71,10 @@ export function formatRecord(upload: ObjectUpload, { parts, tail }: Rest): Uint8
   bytes[text.byteLength + padding] = newline
   bytes.set(tail, text.byteLength + padding + 1)
   return bytes
+}
+
+function formatPart({ number, size, etag }: StoredPart, index: number, all: readonly StoredPart[]): unknown[] {
+  return number === (all[index - 1]?.number ?? 0) + 1 ? [size, etag] : [size, etag, number]
 }
 
 /** Whether a record object of this size is that of a completed upload. */
@@ -130,6 +139,7 @@ type Field =
   | 'expiresAt'
   | 'completed'
   | 'multipartId'
+  | 'nextPart'
   | 'stored'
   | 'tailBytes'
 
@@ -153,6 +163,7 @@ function readHead(value: unknown, objectVersion: string, key: string): ObjectUpl
     version: objectVersion,
     revision: get('revision', isString),
     multipartId: get('multipartId', isStringOrNull),
+    nextPart: get('nextPart', isCount),
     stored: get('stored', isBoolean),
     tailBytes: get('tailBytes', isCount),
     rest: null,
@@ -165,10 +176,14 @@ function readHead(value: unknown, objectVersion: string, key: string): ObjectUpl
 
 function readParts(value: unknown, key: string): StoredPart[] {
   if (!Array.isArray(value)) throw corrupt(key, 'its parts are no list')
+  let last = 0
   return value.map((part: unknown) => {
-    const [size, etag] = Array.isArray(part) ? (part as unknown[]) : []
-    if (!isCount(size) || !isString(etag)) throw corrupt(key, `a part is ${brief(part)}`)
-    return { size, etag }
+    const [size, etag, number = last + 1] = Array.isArray(part) ? (part as unknown[]) : []
+    if (!isCount(size) || !isString(etag) || !isCount(number) || number <= last) {
+      throw corrupt(key, `a part is ${brief(part)}`)
+    }
+    last = number
+    return { number, size, etag }
   })
 }
 

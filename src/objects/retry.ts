@@ -12,15 +12,11 @@ export interface RetryOptions {
 
 /** The calls that are safe to repeat, with a time limit each, as the engine makes them. */
 export type Calls = {
-  readonly [K in 'get' | 'head' | 'put' | 'delete' | 'createMultipart' | 'complete' | 'abort']: WithoutOptions<
-    Bucket[K]
-  >
+  readonly [
+    K in 'get' | 'head' | 'put' | 'delete' | 'createMultipart' | 'putPart' | 'complete' | 'abort'
+  ]: WithoutOptions<Bucket[K]>
 } & {
   readonly copyPart: WithoutOptions<NonNullable<Bucket['copyPart']>> | null
-  /** @param first Done before each attempt; what it throws ends the call. */
-  readonly putPart: (
-    ...args: [...Parameters<WithoutOptions<Bucket['putPart']>>, first?: () => Promise<void>]
-  ) => Promise<string | null>
   /** For listings: does it all again when it fails in passing. */
   readonly repeat: <T>(timeoutMs: number, call: (options: CallOptions) => Promise<T>) => Promise<T>
 }
@@ -47,11 +43,7 @@ export function retrying(bucket: Bucket, options: RetryOptions = {}): Calls {
     put: (key, bytes, put) => run(bytes.byteLength, (o) => bucket.put(key, bytes, put, o)),
     delete: (key) => run(0, (o) => bucket.delete(key, o)),
     createMultipart: (key, headers) => run(0, (o) => bucket.createMultipart(key, headers, o)),
-    putPart: (multipart, n, bytes, first) =>
-      run(bytes.byteLength, async (o) => {
-        await first?.()
-        return bucket.putPart(multipart, n, bytes, o)
-      }),
+    putPart: (multipart, n, bytes) => run(bytes.byteLength, (o) => bucket.putPart(multipart, n, bytes, o)),
     complete: (multipart, parts, headers) =>
       run(0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
     abort: (multipart) => run(0, (o) => bucket.abort(multipart, o)),

@@ -99,6 +99,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
         version: '',
         revision: newRevision(),
         multipartId: null,
+        nextPart: 1,
         stored: false,
         tailBytes: 0,
         rest: nothing,

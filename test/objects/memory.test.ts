@@ -56,12 +56,11 @@ for (const [title, { first, atomic = false, before = 0 }] of Object.entries(fill
     await store.create(newUpload('a', bytes.byteLength))
     if (before > 0) await store.append(await get(store, 'a'), body(bytes.subarray(0, before)))
     const slow = feed()
-    const record = bucket.objects.get('a.info')
     const appending = store.append(await get(store, 'a'), slow, { atomic })
     await slow.push(bytes.subarray(before, before + first))
     await during(upload(store, 'b', bytes))
     assert.ok(isSame(bucket.objects.get('b')?.bytes, bytes))
-    if (atomic) assert.equal(bucket.objects.get('a.info'), record)
+    if (atomic) assert.equal((await get(store, 'a')).offset, before)
     // Twice, so that what was read back is written again.
     await slow.push(bytes.subarray(before + first, before + first + 10))
     if (!atomic) await during(upload(store, 'c', bytes))
@@ -202,7 +201,7 @@ test('memory: whatever ends a request, its buffers come back', async () => {
   broken = null
   // A single part larger than what is left would wait for ever.
   await during(upload(store, 'c', bytes))
-  await assertWhole(bucket, 'c', bytes)
+  assert.ok(isSame(bucket.objects.get('c')?.bytes, bytes))
   await finish(another(bucket), 'a', bytes)
 })
 

@@ -10,6 +10,7 @@ const plain: ObjectUpload = {
   version: 'v',
   revision: 'r',
   multipartId: null,
+  nextPart: 1,
   stored: false,
   tailBytes: 0,
   rest: nothing,
@@ -24,7 +25,13 @@ test('record: read as it was written, whatever the fields and the tail; the size
     for (const stored of [false, true]) {
       for (const concat of [null, { type: 'partial' as const }, partials]) {
         const tail = stored ? nothing.tail : data(n % 7).fill(10)
-        const parts = stored ? [] : Array.from({ length: n % 5 }, (_, i) => ({ size: i + 1, etag: `"é\n${i}` }))
+        const parts = stored
+          ? []
+          : Array.from({ length: n % 5 }, (_, i) => ({
+              number: (i + 1) * (1 + (n % 3)),
+              size: i + 1,
+              etag: `"é\n${i}`,
+            }))
         const offset = stored ? 1000 : parts.reduce((sum, { size }) => sum + size, tail.byteLength)
         const metadata = n === 0 ? null : 'k'.repeat(n)
         const record: ObjectUpload = {
@@ -52,7 +59,7 @@ test('record: read as it was written, whatever the fields and the tail; the size
 })
 
 test('record: cut short at any byte, or with a byte too many, it is corrupt', () => {
-  const rest = { parts: [{ size: 100, etag: 'x' }], tail: data(7) }
+  const rest = { parts: [{ number: 1, size: 100, etag: 'x' }], tail: data(7) }
   const bytes = formatRecord({ ...plain, offset: 107, tailBytes: 7, multipartId: 'm' }, rest)
   for (let n = 0; n < bytes.byteLength; n++) assert.throws(() => parse(bytes.subarray(0, n)), code('corrupt'), `${n}`)
   assert.throws(() => parse(Buffer.concat([bytes, Buffer.of(0)])), code('corrupt'))

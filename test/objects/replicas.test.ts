@@ -60,7 +60,9 @@ function patch(handler: TusHandler, url: string, offset: number, body: BodyInit)
 
 async function offsetAt(handler: TusHandler, url: string): Promise<number> {
   const response = await handler(new Request(url, { method: 'HEAD', headers: tus }))
-  assert.equal(response.status, 200, await response.text())
+  // Another server has just completed it, as this one was about to.
+  if (response.status === 423) return offsetAt(handler, url)
+  assert.equal(response.status, 200)
   return Number(response.headers.get('upload-offset'))
 }
 
@@ -98,8 +100,6 @@ describe('several servers on one bucket', () => {
     const held = patch(one, url, 0, body.stream)
     // All of it is recorded: two parts, and as a tail six MiB, which would be a part of their own at the end.
     while ((await offsetAt(other, url)) < 22 * mebibyte) await delay(5)
-    // As long as a server takes a silent client for its own.
-    await delay(1_100)
     const offset = 22 * mebibyte
     // The other one sends parts under numbers that the first one would use next.
     const rest = patch(other, url, offset, new Blob([bytes.subarray(offset, 29 * mebibyte)]))

@@ -38,6 +38,7 @@ export const s3Limits: BucketLimits = {
   maxCopyBytes: 5 * 2 ** 30,
   maxParts: 10_000,
   uniformParts: false,
+  partsReplace: true,
   maxPutBytes: 5 * 2 ** 30,
   maxObjectBytes: 5 * 2 ** 40,
 }
