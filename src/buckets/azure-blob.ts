@@ -102,7 +102,7 @@ export async function multipartsAt(
  * either one meanwhile (who tries is told `LeaseIdMissing`, and tries again).
  */
 export async function freeBlocks(blob: BlockBlobClient, multipartId: string, abortSignal: AbortSignal): Promise<void> {
-  const lease = blob.getBlobLeaseClient()
+  const lease = blob.getBlobLeaseClient(await leaseIdFor(multipartId))
   if ((await orNull(lease.acquireLease(15, { abortSignal }))) === null) return
   const { leaseId } = lease
   const owners = await multipartsAt(blob, 'all', abortSignal)
@@ -115,6 +115,13 @@ export async function freeBlocks(blob: BlockBlobClient, multipartId: string, abo
     }
   }
   await orNull(lease.releaseLease({ abortSignal }))
+}
+
+/** The same one each time: who asks again, after an answer that was lost or a crash, is given the lease again. */
+async function leaseIdFor(multipartId: string): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(multipartId)))
+  const digits = Array.from(hash.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }
 
 export function httpHeaders({ contentType, contentDisposition }: ObjectHeaders): BlobHTTPHeaders {

@@ -1,7 +1,7 @@
 /** What the Azure driver makes of answers that Azurite never gives, from a server of the test's own. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -59,12 +59,14 @@ async function serve(answer: RequestListener): Promise<Served> {
     bucket,
     origin,
     requests,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
+    [Symbol.asyncDispose]: () => close(server),
   }
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections()
+  server.close()
+  await once(server, 'close')
 }
 
 function refuse(response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}): void {
@@ -225,6 +227,7 @@ void test('an identity: its token goes with each call, and is asked for once to 
     requests.push(request)
     request.resume().on('end', () => response.writeHead(201).end())
   }).listen(0, '127.0.0.1')
+  await using _ = { [Symbol.asyncDispose]: () => close(server) }
   await once(server, 'listening')
   const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
   let asked = 0
@@ -236,8 +239,6 @@ void test('an identity: its token goes with each call, and is asked for once to 
   for (const partNumber of [1, 2]) {
     await bucket.copyPart!(multipart, partNumber, { key: 'a +', range: { start: 5, end: 10 } }, options)
   }
-  server.closeAllConnections()
-  server.close()
   assert.equal(requests.length, 2)
   for (const { headers } of requests) {
     assert.match(headers.authorization ?? '', /^Bearer token-\d$/)

@@ -17,7 +17,7 @@ export interface AzureServer extends RunningServer {
 const main = resolve(import.meta.dirname, '../../node_modules/azurite/dist/src/blob/main.js')
 
 /** Starts it in memory; null where it is not installed. `TEST_AZURE_CONNECTION_STRING` is taken instead where set. */
-export async function startAzurite(): Promise<AzureServer | null> {
+export async function startAzurite({ memoryMiB = 4096 } = {}): Promise<AzureServer | null> {
   const given = process.env['TEST_AZURE_CONNECTION_STRING']
   if (given !== undefined && given !== '') {
     const endpoint = BlobServiceClient.fromConnectionString(given).url
@@ -37,7 +37,7 @@ export async function startAzurite(): Promise<AzureServer | null> {
         '0',
         '--inMemoryPersistence',
         '--extentMemoryLimit',
-        '4096',
+        String(memoryMiB),
       ]
       // It refuses the versions of the protocol that came after it; `--silent` silences the log of requests.
       return [main, ...place, '--skipApiVersionCheck', '--disableTelemetry', '--silent']

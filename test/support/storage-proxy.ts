@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events'
 import { Agent, createServer, type IncomingMessage, request as openRequest, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Dialect, StorageRequest } from './storage-dialects.ts'
@@ -90,7 +90,7 @@ export async function startStorageProxy(target: number | string, options: Storag
     res.once('finish', () => (seen.status = res.statusCode))
     // Whichever side broke, the other one learns of it in the only way there is.
     const { socket } = req
-    handle(link, req, res, fault).catch(() => socket.resetAndDestroy())
+    handle(link, req, res, fault).catch(() => reset(socket))
   })
   // A test that failed must not hang for a proxy that it never closed.
   server.on('connection', (socket) => socket.unref())
@@ -279,6 +279,12 @@ function answerError(link: Link, res: ServerResponse, fault: Extract<Fault, { is
 /** A connection that is to be reset, or was. */
 class Broken extends Error {
   override readonly name = 'Broken'
+}
+
+/** Not where it is ending already: Node never closes such a socket then, and spins for ever when the process ends. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 function parse(req: IncomingMessage): StorageRequest {
