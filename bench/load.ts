@@ -3,6 +3,7 @@
  * `ready` (warmed up, uploads created), says `go`, and is told `done`.
  */
 import { pathToFileURL } from 'node:url'
+import { type CreatedUpload, createUpload, headUpload, patchUpload } from './client.ts'
 import { type Connection, openConnection } from './connection.ts'
 import { phaseOf } from './pattern.ts'
 import { warmUp, type Workload } from './workloads.ts'
@@ -32,15 +33,8 @@ export type LoadMessage =
       readonly uploads: readonly SentUpload[]
     }
 
-interface Created {
-  readonly id: string
-  readonly path: string
-  readonly phase: number
-}
-
 async function main(): Promise<void> {
   const { port, path, workload } = JSON.parse(process.argv[2] ?? '') as LoadJob
-  const host = `Host: 127.0.0.1:${port}\r\nTus-Resumable: 1.0.0\r\n`
   let created = 0
   const pool = Array.from({ length: workload.connections }, () => openConnection(port))
 
@@ -59,24 +53,26 @@ async function main(): Promise<void> {
   finish({ type: 'done', seconds, cpuSeconds: (user + system) / 1e6, uploads })
 
   async function prepare(wanted: Workload): Promise<{ run: () => Promise<void>; uploads: () => SentUpload[] }> {
-    const uploads: Created[] = []
-    const patchAll = (upload: Created, connection: Connection) => patch(wanted, upload, connection)
+    const uploads: CreatedUpload[] = []
+    const create = (connection: Connection) =>
+      createUpload(connection, { path, length: wanted.length, phase: phaseOf(created++) })
+    const patchAll = (upload: CreatedUpload, connection: Connection) => patchUpload(connection, upload, wanted)
     const list = (): SentUpload[] => uploads.map(({ id, phase }) => ({ id, phase, sent: wanted.sent }))
     if (wanted.timesCreation) {
       const run = () =>
         share(wanted.uploads, async (connection) => {
-          const upload = await create(wanted, connection)
+          const upload = await create(connection)
           uploads.push(upload)
           await patchAll(upload, connection)
         })
       return { run, uploads: list }
     }
-    for (let count = 0; count < wanted.uploads; count++) uploads.push(await create(wanted, pool[0]!))
+    for (let count = 0; count < wanted.uploads; count++) uploads.push(await create(pool[0]!))
     const run = () => share(wanted.uploads, (connection, index) => patchAll(uploads[index]!, connection))
     if (wanted.heads === 0) return { run, uploads: list }
     await run()
     // Each connection asks for an upload of its own, as clients do: not a contest for one lock.
-    const ask = (connection: Connection) => head(wanted, uploads[pool.indexOf(connection)]!, connection)
+    const ask = (connection: Connection) => headUpload(connection, uploads[pool.indexOf(connection)]!, wanted.sent)
     return { run: () => share(wanted.heads, ask), uploads: list }
   }
 
@@ -89,41 +85,6 @@ async function main(): Promise<void> {
       }),
     )
   }
-
-  async function create(wanted: Workload, connection: Connection): Promise<Created> {
-    const phase = phaseOf(created++)
-    const { status, head } = await connection.request(
-      `POST ${path} HTTP/1.1\r\n${host}Upload-Length: ${wanted.length}\r\nContent-Length: 0\r\n\r\n`,
-    )
-    const location = /\r\nlocation: *(?:https?:\/\/[^/\r]+)?(\/[^\r]*)/i.exec(head)?.[1]
-    if (status !== 201 || location === undefined) throw new Error(`POST was answered ${head}`)
-    return { id: location.slice(location.lastIndexOf('/') + 1), path: location, phase }
-  }
-
-  async function patch(wanted: Workload, upload: Created, connection: Connection): Promise<void> {
-    for (let start = 0; start < wanted.sent;) {
-      const end = Math.min(start + wanted.patch, wanted.sent)
-      const { status, head } = await connection.request(
-        `PATCH ${upload.path} HTTP/1.1\r\n${host}Upload-Offset: ${start}\r\n` +
-          `Content-Type: application/offset+octet-stream\r\nContent-Length: ${end - start}\r\n\r\n`,
-        { phase: upload.phase, start, end },
-      )
-      if (status !== 204 || offsetOf(head) !== end) throw new Error(`PATCH up to ${end} was answered ${head}`)
-      start = end
-    }
-  }
-
-  async function head(wanted: Workload, upload: Created, connection: Connection): Promise<void> {
-    const answer = await connection.request(`HEAD ${upload.path} HTTP/1.1\r\n${host}\r\n`)
-    // 204 is what the Rust fileloft says.
-    if ((answer.status !== 200 && answer.status !== 204) || offsetOf(answer.head) !== wanted.sent) {
-      throw new Error(`HEAD was answered ${answer.head}`)
-    }
-  }
-}
-
-function offsetOf(head: string): number {
-  return Number(/\r\nupload-offset: *(\d+)/i.exec(head)?.[1] ?? Number.NaN)
 }
 
 /** The channel keeps this process alive; closed before the message has left, it would swallow it. */

@@ -4,8 +4,8 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import type { LoadJob, LoadMessage } from './load.ts'
-import { costOf, machineCpuSeconds, startServer } from './process.ts'
+import type { LoadJob, LoadMessage, SentUpload } from './load.ts'
+import { costOf, machineCpuSeconds, startServer, treeCpuSeconds } from './process.ts'
 import type { BenchServer } from './servers.ts'
 import { verifyStored } from './verify.ts'
 import { amount, type Workload } from './workloads.ts'
@@ -16,8 +16,10 @@ export interface Measurement {
   /** The server's CPU seconds per GiB or per 1000, `undefined` without /proc, as are the next two. */
   readonly cpu: number | undefined
   readonly peakMiB: number | undefined
-  /** Share of the machine, 0 to 1, that neither the server nor the load used. */
+  /** Share of the machine, 0 to 1, that neither the server nor the load nor the storage server used. */
   readonly others: number | undefined
+  /** Share of the machine, 0 to 1, that the storage server behind the server used; `undefined` for files. */
+  readonly storage: number | undefined
   /** Share of one core, 0 to 1, that the load used. */
   readonly load: number
   /** When it was measured, in microseconds of the system's monotonic clock. */
@@ -34,14 +36,17 @@ export async function makeScratch(parent: string): Promise<string> {
   return scratch
 }
 
+export interface MeasureOptions {
+  readonly scratch: string
+  readonly nodeOptions?: readonly string[]
+  /** Looks at what a storage server has stored. @default the files in the server's folder are looked at */
+  readonly verify?: (uploads: readonly SentUpload[]) => Promise<void>
+}
+
 /**
  * @throws Error when the server does not start, answers wrongly, or has not stored what it was sent.
  */
-export async function measure(
-  server: BenchServer,
-  workload: Workload,
-  options: { readonly scratch: string; readonly nodeOptions?: readonly string[] },
-): Promise<Measurement> {
+export async function measure(server: BenchServer, workload: Workload, options: MeasureOptions): Promise<Measurement> {
   if (typeof server.command === 'string') throw new Error(server.command)
   const scratch = await mkdtemp(join(options.scratch, `${server.id}-`))
   const directory = join(scratch, 'data')
@@ -51,8 +56,10 @@ export async function measure(
     const running = await startServer(server.command, place)
     try {
       const { measurement, uploads } = await runLoad(running, server, workload, scratch)
-      if (server.stores) await verifyStored(directory, uploads)
-      return measurement
+      const { verify } = options
+      if (verify) await verify(uploads)
+      else if (server.stores) await verifyStored(directory, uploads)
+      return verify ? measurement : { ...measurement, storage: undefined }
     } finally {
       await running.stop()
     }
@@ -76,25 +83,31 @@ async function runLoad(
     touchMemory(join(scratch, 'filler'), workload.uploads * workload.sent)
     const before = costOf(running.pid)
     const machineBefore = machineCpuSeconds()
+    const treeBefore = treeCpuSeconds()
     const start = microseconds()
     load.send('go')
     const done = await nextMessage(load)
     const end = microseconds()
     const after = costOf(running.pid)
+    const treeAfter = treeCpuSeconds()
     const machineAfter = machineCpuSeconds()
     if (done.type !== 'done') throw new Error(done.type === 'failed' ? done.message : 'the load is confused')
     const count = amount(workload)
     const cpuSeconds = before && after && after.cpuSeconds - before.cpuSeconds
     const machine = machineBefore !== undefined && machineAfter !== undefined ? machineAfter - machineBefore : undefined
-    const foreign =
-      machine !== undefined && cpuSeconds !== undefined ? machine - cpuSeconds - done.cpuSeconds : undefined
+    const tree = treeAfter - treeBefore
+    // This process does nothing meanwhile.
+    const storage = cpuSeconds && tree - cpuSeconds - done.cpuSeconds
+    const share = (seconds: number | undefined) =>
+      seconds && Math.max(0, seconds / done.seconds / availableParallelism())
     return {
       uploads: done.uploads,
       measurement: {
         rate: count / done.seconds,
         cpu: cpuSeconds && cpuSeconds / (workload.cpuPer === 'GiB' ? count / 1024 : count / 1000),
         peakMiB: after?.peakMiB,
-        others: foreign && Math.max(0, foreign / done.seconds / availableParallelism()),
+        others: share(machine && machine - tree),
+        storage: share(storage),
         load: done.cpuSeconds / done.seconds,
         window: { start, end },
       },

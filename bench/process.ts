@@ -1,7 +1,7 @@
 /** Starts and stops servers, and reads from Linux's /proc what they cost. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from './servers.ts'
@@ -48,7 +48,7 @@ export async function startServer(
   })
   const { pid } = child
   if (pid === undefined) throw new Error(`${command.program} cannot be started`)
-  const port = await untilListening(place.log, () => hasExited)
+  const port = await untilListening(place.log, command.takesPort ? run.port : undefined, () => hasExited)
   return {
     pid,
     port,
@@ -64,9 +64,9 @@ export async function startServer(
 
 export function costOf(pid: number): Cost | undefined {
   if (!existsSync('/proc/self/stat')) return undefined
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  // The name in front may hold spaces; utime and stime are fields 14 and 15 of the whole line.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const fields = statOf(pid)
+  if (fields === undefined) return undefined
+  // utime and stime are fields 14 and 15 of the whole line.
   const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
   return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, peakMiB: Number(peak) / 1024 }
 }
@@ -78,15 +78,46 @@ export function machineCpuSeconds(): number | undefined {
   return (user! + nice! + system! + steal!) / ticksPerSecond
 }
 
+/** CPU seconds that this process and all that it has started, and those in turn, have used; of those alive. */
+export function treeCpuSeconds(): number {
+  if (!existsSync('/proc/self/stat')) return 0
+  const processes = readdirSync('/proc').flatMap((name) => {
+    const fields = /^\d+$/.test(name) ? statOf(name) : undefined
+    return fields === undefined
+      ? []
+      : [{ pid: name, parent: fields[1], ticks: Number(fields[11]) + Number(fields[12]) }]
+  })
+  const inTree = new Set([String(process.pid)])
+  let ticks = 0
+  // A pass for each generation.
+  for (let before = -1; before !== inTree.size;) {
+    before = inTree.size
+    for (const { pid, parent } of processes) if (parent !== undefined && inTree.has(parent)) inTree.add(pid)
+  }
+  for (const { pid, ticks: own } of processes) if (inTree.has(pid)) ticks += own
+  return ticks / ticksPerSecond
+}
+
+/** Fields of /proc/PID/stat from the third on; `undefined` when the process has ended. */
+function statOf(pid: string | number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The name in front may hold spaces.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined
+  }
+}
+
 /** Linux has shown times in this unit on every architecture for decades. */
 const ticksPerSecond = 100
 
-async function untilListening(log: string, hasExited: () => boolean): Promise<number> {
+async function untilListening(log: string, given: number | undefined, hasExited: () => boolean): Promise<number> {
   const deadline = Date.now() + 20_000
   while (Date.now() < deadline) {
     const text = readFileSync(log, 'utf8')
     if (hasExited()) throw new Error(`it ended at once: ${text.trim().slice(-500)}`)
-    const port = Number(/127\.0\.0\.1:([1-9]\d*)/.exec(text)?.[1])
+    const port = given ?? Number(/127\.0\.0\.1:([1-9]\d*)/.exec(text)?.[1])
     if (port > 0 && (await accepts(port))) return port
     await delay(10)
   }

@@ -1,9 +1,7 @@
 /** Where a Node server spends its main thread's time: one workload under `--cpu-prof`, summed by function and file. */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { measure, type Measurement } from './measure.ts'
-import type { BenchServer } from './servers.ts'
-import type { Workload } from './workloads.ts'
+import type { Measurement } from './measure.ts'
 
 interface CpuProfile {
   readonly nodes: readonly {
@@ -19,14 +17,13 @@ interface CpuProfile {
 
 /** Measures once and returns the top of the profile as text. The thread pool's time is not in it. */
 export async function profile(
-  server: BenchServer,
-  workload: Workload,
+  measureOnce: (nodeOptions: readonly string[]) => Promise<Measurement>,
   scratch: string,
 ): Promise<{ measurement: Measurement; text: string }> {
   const folder = await mkdtemp(join(scratch, 'profile-'))
   try {
     const nodeOptions = ['--cpu-prof', '--cpu-prof-interval=250', `--cpu-prof-dir=${folder}`]
-    const measurement = await measure(server, workload, { scratch, nodeOptions })
+    const measurement = await measureOnce(nodeOptions)
     const [file] = await readdir(folder)
     if (file === undefined) throw new Error('the server wrote no profile: it did not end by itself on SIGTERM')
     const taken = JSON.parse(await readFile(join(folder, file), 'utf8')) as CpuProfile

@@ -31,6 +31,8 @@ export function workloadTable(workload: Workload, servers: readonly BenchServer[
       'others',
     ],
   ]
+  const hasStorage = [...(rounds?.values() ?? [])].flat().some((round) => round?.storage !== undefined)
+  if (hasStorage) rows[0]?.push('storage')
   for (const { id, title } of servers) {
     const own = rounds?.get(id)
     if (own === undefined) continue
@@ -49,13 +51,14 @@ export function workloadTable(workload: Workload, servers: readonly BenchServer[
       show(spread(own.map((round) => round?.peakMiB))),
       percent(spread(own.map((round) => round?.load))),
       percent(others) + (others !== undefined && others.median > noisy ? ' !' : ''),
+      ...(hasStorage ? [percent(spread(own.map((round) => round?.storage)))] : []),
     ])
   }
   return `${workload.name}: ${workload.title}\n${align(rows)}`
 }
 
 /** What the project set out to reach. */
-const targets: readonly Target[] = [
+export const fileTargets: readonly Target[] = [
   ...(['big', 'parallel'] as const).flatMap((workload): Target[] => [
     { workload, peer: 'tus-node', field: 'rate', atLeast: 1.5 },
     { workload, peer: 'tus-node', field: 'cpu', atMost: 0.6 },
@@ -69,7 +72,19 @@ const targets: readonly Target[] = [
   ]),
 ]
 
-interface Target {
+/** The same on object storage. */
+export const storageTargets: readonly Target[] = [
+  ...(['big', 'eights', 'parallel'] as const).flatMap((workload) =>
+    (['tus-node', 'tusd'] as const).flatMap((peer): Target[] => [
+      { workload, peer, field: 'rate', atLeast: 1 },
+      { workload, peer, field: 'cpu', atMost: 1 },
+    ]),
+  ),
+  { workload: 'parallel', field: 'peakMiB', atMost: 200 },
+  { workload: 'many', field: 'peakMiB', atMost: 512 + 150 },
+]
+
+export interface Target {
   readonly workload: WorkloadName
   readonly peer?: 'tus-node' | 'tusd'
   readonly field: 'rate' | 'cpu' | 'peakMiB'
@@ -78,7 +93,7 @@ interface Target {
 }
 
 /** Each target for `server`: met or missed, and by what figure; those that were not measured are left out. */
-export function targetTable(server: ServerId, results: Results): string {
+export function targetTable(server: ServerId, results: Results, targets: readonly Target[]): string {
   const rows: string[][] = []
   for (const { workload, peer, field, atLeast, atMost } of targets) {
     const rounds = results.get(workload)
@@ -87,7 +102,7 @@ export function targetTable(server: ServerId, results: Results): string {
     if (figure === undefined) continue
     const isMet = figure >= (atLeast ?? 0) && figure <= (atMost ?? Infinity)
     const limit = `${atLeast === undefined ? 'at most' : 'at least'} ${atLeast ?? atMost}`
-    const unit = peer === undefined ? ' MiB' : peer === 'tusd' ? ' x tusd' : ' x @tus/server'
+    const unit = peer === undefined ? ' MiB' : ` x ${peer === 'tusd' ? 'tusd' : '@tus/server'}`
     const what = { rate: 'rate', cpu: 'CPU', peakMiB: 'peak memory' }[field]
     rows.push([isMet ? 'met' : 'MISSED', workload, what, `${limit}${unit}`, `is ${figure.toPrecision(3)}`])
   }
@@ -127,7 +142,7 @@ function number(value: number): string {
   return value >= 100 ? String(Math.round(value)) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }
 
-function align(rows: readonly (readonly string[])[]): string {
+export function align(rows: readonly (readonly string[])[]): string {
   const widths: number[] = []
   for (const row of rows) row.forEach((cell, at) => (widths[at] = Math.max(widths[at] ?? 0, cell.length)))
   return rows.map((row) => `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')}`.trimEnd()).join('\n')

@@ -7,14 +7,29 @@ import { relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { makeScratch, measure, type Measurement } from './measure.ts'
 import { profile } from './profile.ts'
-import { type Results, targetTable, workloadTable } from './report.ts'
+import { fileTargets, type Results, targetTable, workloadTable } from './report.ts'
 import { type BenchServer, benchServers, ourCommand, type ServerId, serverIds } from './servers.ts'
-import { fullSizes, quickSizes, type Sizes, type Workload, workloadNames, workloads } from './workloads.ts'
+import { requestCases } from './storage/requests.ts'
+import { profileStorage, runStorages, type StoragePlan } from './storage/run.ts'
+import { storageServerIds } from './storage/servers.ts'
+import { type StorageName, storageNames } from './storage/storage.ts'
+import {
+  fileWorkloads,
+  fullSizes,
+  quickSizes,
+  type Sizes,
+  storageWorkloads,
+  type Workload,
+  workloadNames,
+  workloads,
+} from './workloads.ts'
 
 const usage = `npm run bench -- [options]
   --only NAMES        servers and workloads to run, comma-separated; default all
                       servers: ${serverIds.join(', ')}
                       workloads: ${workloadNames.join(', ')}
+  --storage NAMES     on object storage instead of files: ${storageNames.join(', ')}, comma-separated, or all
+                      --only then takes ${storageServerIds.join(', ')}, ${storageWorkloads.join(', ')}, requests
   --rounds N          rounds, each server once per round; default 3
   --size SIZE         bytes of the big upload, and of the 16 parallel ones together; default 1GiB
   --dir PATH          where the servers store; default the system's folder for temporary files
@@ -27,6 +42,7 @@ interface Plan {
   readonly rounds: number
   readonly directory: string
   readonly profile: Workload | undefined
+  readonly storage: Omit<StoragePlan, 'scratch'>
 }
 
 async function main(): Promise<void> {
@@ -35,8 +51,14 @@ async function main(): Promise<void> {
   const scratch = await makeScratch(plan.directory)
   // However it ends, also by a signal; the servers are gone by then.
   process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
+  const isStorage = plan.storage.storages.length > 0
   console.log(heading(plan, scratch))
-  if (plan.profile) await runProfile(plan, plan.profile, scratch)
+  const storagePlan = { ...plan.storage, scratch }
+  // The storage servers make their folders there; what they are started with cannot be told otherwise.
+  if (isStorage) process.env['TMPDIR'] = plan.directory
+  if (isStorage && plan.profile) console.log(await profileStorage(storagePlan, plan.profile))
+  else if (isStorage) await runStorages(storagePlan)
+  else if (plan.profile) await runProfile(plan, plan.profile, scratch)
   else await runAll(plan, scratch)
 }
 
@@ -48,6 +70,7 @@ function parse(): Plan | null {
       size: { type: 'string' },
       dir: { type: 'string', default: tmpdir() },
       profile: { type: 'string' },
+      storage: { type: 'string', default: '' },
       quick: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -57,7 +80,7 @@ function parse(): Plan | null {
     return null
   }
   const names = values.only.split(',').filter((name) => name !== '')
-  const known: readonly string[] = [...serverIds, ...workloadNames]
+  const known: readonly string[] = [...serverIds, ...workloadNames, 'requests']
   for (const name of names) if (!known.includes(name)) throw new TypeError(`--only knows no ${name}`)
   const sizes: Sizes = values.quick ? quickSizes : fullSizes
   const all = workloads(values.size === undefined ? sizes : { ...sizes, big: parseSize(values.size) })
@@ -65,19 +88,35 @@ function parse(): Plan | null {
   if (!Number.isInteger(rounds) || rounds < 1) throw new TypeError('--rounds must be a number above 0')
   const profiled = Object.values(all).find(({ name }) => name === values.profile)
   if (values.profile !== undefined && profiled === undefined) throw new TypeError('--profile must name a workload')
+  const storages = parseStorages(values.storage)
+  const defaults = storages.length > 0 ? storageWorkloads : fileWorkloads
+  const isWorkloadNamed = workloadNames.some((name) => names.includes(name))
+  const wantsRequests = names.includes('requests')
+  const picked = Object.values(all).filter(({ name }) => (isWorkloadNamed ? names : defaults).includes(name))
   const chosen = serverIds.filter((id) => names.includes(id))
   return {
     servers: benchServers().filter(({ id }) => chosen.length === 0 || chosen.includes(id)),
-    workloads: pick(Object.values(all), names),
+    workloads: picked,
     rounds,
     directory: values.dir,
     profile: profiled,
+    storage: {
+      storages,
+      servers: storageServerIds.filter((id) => names.includes(id)),
+      workloads: wantsRequests && !isWorkloadNamed ? [] : picked,
+      requests: wantsRequests || !isWorkloadNamed ? requestCases(values.quick) : [],
+      rounds,
+    },
   }
 }
 
-function pick(all: readonly Workload[], names: readonly string[]): readonly Workload[] {
-  const chosen = all.filter(({ name }) => names.includes(name))
-  return chosen.length > 0 ? chosen : all
+function parseStorages(text: string): readonly StorageName[] {
+  if (text === 'all') return storageNames
+  const names = text.split(',').filter((name) => name !== '')
+  for (const name of names) {
+    if (!storageNames.some((known) => known === name)) throw new TypeError(`--storage knows no ${name}`)
+  }
+  return storageNames.filter((name) => names.includes(name))
 }
 
 function parseSize(text: string): number {
@@ -92,11 +131,15 @@ function heading(plan: Plan, scratch: string): string {
   return [
     `Node ${process.version}, ${cpus().length} x ${cpu?.model.trim() ?? 'CPU'}, storing in ${scratch}`,
     `fileloft is ${ours}; medians of ${plan.rounds} round(s), smallest..largest in brackets`,
-    'fileloft syncs bytes, record and directory to the disk before it answers that an upload is complete; the others',
-    'answer when the operating system has them ("fileloft, no sync" does too, and serves without the command around).',
+    ...(plan.storage.storages.length > 0 ? [] : aboutFiles),
     '',
   ].join('\n')
 }
+
+const aboutFiles = [
+  'fileloft syncs bytes, record and directory to the disk before it answers that an upload is complete; the others',
+  'answer when the operating system has them ("fileloft, no sync" does too, and serves without the command around).',
+]
 
 async function runAll(plan: Plan, scratch: string): Promise<void> {
   const results: Results = new Map()
@@ -116,7 +159,7 @@ async function runAll(plan: Plan, scratch: string): Promise<void> {
     ['fileloft', 'Targets'],
     ['nosync', 'The same without sync'],
   ] as const) {
-    const table = targetTable(id, results)
+    const table = targetTable(id, results, fileTargets)
     if (table !== '') console.log(`${name}\n${table}\n`)
   }
 }
@@ -137,7 +180,10 @@ async function runProfile(plan: Plan, workload: Workload, scratch: string): Prom
   if (server === undefined || typeof server.command === 'string' || !server.command.isNode) {
     throw new TypeError('--profile needs a server on Node that is here: fileloft, nosync or tus-node')
   }
-  const { measurement, text } = await profile(server, workload, scratch)
+  const { measurement, text } = await profile(
+    (nodeOptions) => measure(server, workload, { scratch, nodeOptions }),
+    scratch,
+  )
   const { rate, cpu } = measurement
   const used = cpu === undefined ? '' : `, ${cpu.toFixed(2)} CPU s/${workload.cpuPer} (all threads)`
   console.log(`${server.title}, ${workload.name}: ${Math.round(rate)} ${workload.unit}${used}, slowed by the profiler`)

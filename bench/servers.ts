@@ -23,6 +23,8 @@ export interface Command {
   readonly isNode: boolean
   readonly args: (run: RunPlace) => string[]
   readonly environment: (run: RunPlace) => Record<string, string>
+  /** It listens on the port that it is given; otherwise its log says which one it took. */
+  readonly takesPort?: true
 }
 
 /** Where a server is to listen and store. */
@@ -102,7 +104,8 @@ function newest(directory: string): number {
   return Math.max(...files.map((file) => statSync(join(directory, file)).mtimeMs))
 }
 
-function nodeScript(name: string): Command {
+/** One of the scripts in `servers`, under the Node of the bench. */
+export function nodeScript(name: string): Command {
   const script = join(import.meta.dirname, 'servers', name)
   return {
     program: process.execPath,
@@ -119,7 +122,7 @@ function onPath(name: string): string | undefined {
     .find(exists)
 }
 
-function exists(file: string): boolean {
+export function exists(file: string): boolean {
   try {
     accessSync(file, constants.R_OK)
     return true

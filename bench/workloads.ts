@@ -1,6 +1,12 @@
 /** What is measured: each workload is a number of uploads in a certain shape. */
 
-export const workloadNames = ['big', 'parallel', 'small', 'chunks', 'head', 'head-complete'] as const
+export const workloadNames = ['big', 'parallel', 'small', 'chunks', 'head', 'head-complete', 'eights', 'many'] as const
+
+/** Those that are run on files by default. */
+export const fileWorkloads: readonly WorkloadName[] = ['big', 'parallel', 'small', 'chunks', 'head', 'head-complete']
+
+/** Those that are run on object storage. */
+export const storageWorkloads: readonly WorkloadName[] = ['big', 'eights', 'parallel', 'many']
 
 export type WorkloadName = (typeof workloadNames)[number]
 
@@ -81,6 +87,32 @@ export function workloads(sizes: Sizes): Record<WorkloadName, Workload> {
       heads: 0,
       timesCreation: false,
     },
+    eights: {
+      name: 'eights',
+      title: `${bytes(sizes.big)} in PATCHes of ${bytes(Math.ceil(sizes.big / 128))}, one after another`,
+      unit: 'MiB/s',
+      cpuPer: 'GiB',
+      uploads: 1,
+      length: sizes.big,
+      sent: sizes.big,
+      patch: Math.ceil(sizes.big / 128),
+      connections: 1,
+      heads: 0,
+      timesCreation: false,
+    },
+    many: {
+      name: 'many',
+      title: `200 uploads of ${bytes(Math.ceil(sizes.big / 64))} at the same time`,
+      unit: 'MiB/s',
+      cpuPer: 'GiB',
+      uploads: 200,
+      length: Math.ceil(sizes.big / 64),
+      sent: Math.ceil(sizes.big / 64),
+      patch: Math.ceil(sizes.big / 64),
+      connections: 200,
+      heads: 0,
+      timesCreation: false,
+    },
     small: {
       name: 'small',
       title: `${sizes.smallUploads} uploads of 16 KiB (POST, then PATCH), 32 at a time`,
@@ -125,6 +157,8 @@ export function workloads(sizes: Sizes): Record<WorkloadName, Workload> {
 /** The same in small, run before the measurement: servers are long-running, so they are measured warm. */
 export function warmUp(workload: Workload): Workload {
   if (workload.heads > 0) return { ...workload, heads: Math.ceil(workload.heads / 4) }
+  if (workload.name === 'many') return { ...workload, uploads: 16 }
+  if (workload.name === 'eights') return { ...workload, length: 16 * workload.patch, sent: 16 * workload.patch }
   if (workload.uploads > 16) return { ...workload, uploads: Math.ceil(workload.uploads / 3) }
   if (workload.patch < workload.sent) return workload
   const length = Math.ceil(workload.length / 8)

@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { expectedHash, phaseOf, slice } from '../bench/pattern.ts'
+import { verifyObjects } from '../bench/storage/verify.ts'
 import { verifyStored } from '../bench/verify.ts'
+import { findProgram } from './servers/versions.ts'
 
 const root = join(import.meta.dirname, '..')
 const bench = (...args: string[]) => promisify(execFile)(process.execPath, ['bench/run.ts', ...args], { cwd: root })
@@ -22,6 +24,28 @@ test('bench --quick, three servers and two workloads: a row for each with its fi
     }
   }
   assert.match(stdout, /^ {2}(met|MISSED) +small +rate +at least 2 x @tus\/server +is \d/m)
+})
+
+if (findProgram('minio') !== null) {
+  test('bench --quick --storage s3, two servers: rates, ratios, and each kind of request counted', async () => {
+    const { stdout } = await bench('--quick', '--storage', 's3', '--only', 'fileloft,tus-node,big,requests')
+    const tableOf = (title: string) => stdout.slice(stdout.indexOf(title)).split('\n\n')[0] ?? ''
+    for (const server of ['fileloft', '@tus/s3-store']) {
+      assert.match(tableOf('big: '), new RegExp(`^  ${server} .*  \\d+(\\.\\d+)?  .* \\d+ %$`, 'm'), stdout)
+      const counted = new RegExp(`^  ${server} +\\d+ .*\\b3 UploadPart\\b`, 'm')
+      assert.match(tableOf('requests: an upload of 24 MiB in 3 PATCH'), counted, stdout)
+    }
+    assert.match(tableOf('requests: a HEAD'), /^ {2}fileloft +1 +1 GetObject$/m)
+    assert.match(stdout, /^ {2}(met|MISSED) +big +rate +at least 1 x @tus\/server +is \d/m)
+  })
+}
+
+test('bench --storage with an unknown name: says what is known, exit code 2', async () => {
+  await assert.rejects(bench('--storage', 's4'), ({ code, stderr }: { code: number; stderr: string }) => {
+    assert.equal(code, 2)
+    assert.match(stderr, /--storage knows no s4[\s\S]*s3, azure, gcs/)
+    return true
+  })
 })
 
 test('bench --quick --profile chunks: names functions of ours with their share', async () => {
@@ -62,6 +86,26 @@ test('stored bytes: as sent pass; one too few, one changed, two blocks swapped, 
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+})
+
+test('stored objects: as sent pass, found by the id before a +; one too few, one changed do not', async () => {
+  const sent = Buffer.from(slice(phaseOf(2), 0, 1000))
+  const changed = Buffer.from(sent)
+  changed[999] = (changed[999] ?? 0) ^ 1
+  const holding = (bytes: Buffer) => ({
+    size: (key: string) => (key === 'a' ? Promise.resolve(bytes.length) : Promise.reject(new Error(`no ${key}`))),
+    read: () =>
+      Promise.resolve(
+        (async function* () {
+          yield await Promise.resolve(bytes)
+        })(),
+      ),
+  })
+  const upload = { id: 'a+b', phase: phaseOf(2), sent: 1000 }
+  await verifyObjects(holding(sent), [upload])
+  await assert.rejects(verifyObjects(holding(sent), [{ ...upload, id: 'c' }]), /no c/)
+  await assert.rejects(verifyObjects(holding(sent.subarray(1)), [upload]), /stored 999 bytes of 1000 of upload a/)
+  await assert.rejects(verifyObjects(holding(changed), [upload]), /not those that were sent/)
 })
 
 test('bytes of an upload longer than the pattern: hashed as they are sent, slice after slice', () => {

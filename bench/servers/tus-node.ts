@@ -1,13 +1,5 @@
-/** @tus/server on @tus/file-store, as its README starts it. */
+/** @tus/server on @tus/file-store. */
 import { FileStore } from '@tus/file-store'
-import { Server } from '@tus/server'
+import { serveTus } from './serve-tus.ts'
 
-const server = new Server({
-  path: '/files',
-  datastore: new FileStore({ directory: process.argv[2] ?? './files' }),
-})
-const listening = server.listen({ host: '127.0.0.1', port: 0 }, () => {
-  const address = listening.address()
-  if (address !== null && typeof address === 'object') console.log(`listening on 127.0.0.1:${address.port}`)
-})
-process.once('SIGTERM', () => process.exit())
+serveTus(new FileStore({ directory: process.argv[2] ?? './files' }))
