@@ -32,7 +32,9 @@ interface Waiter {
 }
 
 /** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
-const patienceMs = 1_000
+const patienceMs = 1_500
+/** Milliseconds of filling a buffer after which the client is what is slow, and does not keep others from theirs. */
+const slowMs = 1_000
 /** Milliseconds after which who fills a buffer slowly is asked to let others have it. */
 const fairMs = 2_000
 /** Buffers kept for good for the next who takes one of the same size; more than that stay for a while. */
@@ -47,11 +49,12 @@ const lookMs = 250
  * and the first one only after a short wait: mostly another one is given back in that time, and memory stays small.
  * Above the budget uploads wait; whoever fills a buffer for long is asked to give it back.
  * @param budget Most bytes in use; a single buffer larger than that is given when no other is in use.
- * @param soft Bytes in use up to which there is no waiting.
+ * @param soft Bytes in use up to which there is no waiting, those that slow clients fill not counted.
  */
 export function createBuffers(budget: number, soft: number): Buffers {
   const waiters: Waiter[] = []
-  const holders = new Set<Holder>()
+  /** And the bytes of the buffer that each got last. */
+  const holders = new Map<Holder, number>()
   const free: Uint8Array<ArrayBuffer>[] = []
   let used = 0
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -60,14 +63,21 @@ export function createBuffers(budget: number, soft: number): Buffers {
 
   const fits = ({ bytes, holder, since }: Waiter, now: number): boolean => {
     if (used === 0 || used + bytes <= Math.min(soft, budget)) return true
-    return holder.held === 0 && used + bytes <= budget && now - since >= patienceMs
+    if (used + bytes > budget || holder.held > 0) return false
+    return used - slowBytes(now) + bytes <= soft || now - since >= patienceMs
+  }
+
+  const slowBytes = (now: number): number => {
+    let sum = 0
+    for (const [{ since }, bytes] of holders) if (since > 0 && now - since > slowMs) sum += bytes
+    return sum
   }
 
   const grant = ({ bytes, holder }: Waiter): Uint8Array<ArrayBuffer> => {
     used += bytes
     holder.held++
     holder.since = Date.now()
-    holders.add(holder)
+    holders.set(holder, bytes)
     const spare = free.findIndex(({ byteLength }) => byteLength === bytes)
     const [buffer] = spare < 0 ? [] : free.splice(spare, 1)
     trim()
@@ -123,7 +133,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
   }
 
   const askSlowest = (now: number): void => {
-    const [slowest] = [...holders].filter(({ since }) => since > 0).sort((a, b) => a.since - b.since)
+    const [slowest] = [...holders.keys()].filter(({ since }) => since > 0).sort((a, b) => a.since - b.since)
     if (slowest === undefined || now - slowest.since < fairMs) return
     slowest.since = 0
     slowest.release()

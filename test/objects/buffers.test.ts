@@ -50,23 +50,31 @@ test('buffers: below the soft limit everybody gets what they ask for at once, ex
   assert.equal(sixth.buffer, null)
 })
 
-test('buffers: above the soft limit the first one comes after a short wait, a second one when there is room', async () => {
-  const buffers = createBuffers(1000, 200)
-  const [a, b] = [holder(), holder()]
-  const first = taking(buffers, 2 * size, a)
-  const waits = taking(buffers, size, b)
-  const second = taking(buffers, size, a)
-  await pass(900)
-  assert.equal(waits.buffer, null)
-  await pass(200)
-  assert.equal(sizeOf(waits), size)
-  await pass(3000)
-  assert.equal(second.buffer, null)
-  assert.ok(first.buffer && waits.buffer)
-  buffers.give(first.buffer, a)
-  await settled()
-  assert.equal(sizeOf(second), size)
-})
+for (const [title, isSlow, shorter] of [
+  ['soon where a slow client fills another', true, 900],
+  ['after a wait where the storage is slow', false, 1400],
+] as const) {
+  test(`buffers: above the soft limit the first one comes ${title}, a second one when there is room`, async () => {
+    const buffers = createBuffers(1000, 200)
+    const [a, b] = [holder(), holder()]
+    const first = taking(buffers, 2 * size, a)
+    await settled()
+    // Full, and on its way.
+    if (!isSlow) a.since = 0
+    const waits = taking(buffers, size, b)
+    const second = taking(buffers, size, a)
+    await pass(shorter)
+    assert.equal(waits.buffer, null)
+    await pass(400)
+    assert.equal(sizeOf(waits), size)
+    await pass(3000)
+    assert.equal(second.buffer, null)
+    assert.ok(first.buffer && waits.buffer)
+    buffers.give(first.buffer, a)
+    await settled()
+    assert.equal(sizeOf(second), size)
+  })
+}
 
 test('buffers: never more than the budget, and everybody who waits gets their turn, in any order of taking and giving', async () => {
   for (let seed = 1; seed <= 20; seed++) {
