@@ -204,7 +204,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     limits: bucket.limits,
     // A few parts more than one upload sends at once, so that one or two alone never wait.
     // What lies in sockets and streams on its way to a part is memory, too.
-    buffers: createBuffers(bufferBudget * 0.8, Math.max(48 * mebibyte, (partConcurrency + 1) * partSize)),
+    buffers: createBuffers(bufferBudget * 0.8, (partConcurrency + 1) * partSize),
     partSize,
     partConcurrency,
     checkpointMs,
