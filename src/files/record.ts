@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { StoreError } from '../errors.ts'
-import type { Concat, Upload } from '../store.ts'
+import { brief, isBoolean, isConcat, isCount, isCountOrNull, isObject, isString, isStringOrNull } from '../fields.ts'
+import type { Upload } from '../store.ts'
 import { errorCode } from './io.ts'
 
 /** An upload as the filesystem store hands it out: the record with what only this store needs to know. */
@@ -139,51 +140,6 @@ function corrupt(path: string, what: string, cause?: unknown): StoreError {
   return new StoreError('corrupt', `The record ${path} cannot be used: ${what}`, { cause })
 }
 
-/** A value for an error message; records may hold anything, of any size. */
-function brief(value: unknown): string {
-  const text = value === undefined ? 'missing' : JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isString(value: unknown): value is string {
-  return typeof value === 'string'
-}
-
-function isStringOrNull(value: unknown): value is string | null {
-  return value === null || isString(value)
-}
-
-function isBoolean(value: unknown): value is boolean {
-  return typeof value === 'boolean'
-}
-
 function isBit(value: unknown): value is 0 | 1 {
   return value === 0 || value === 1
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0
-}
-
-function isCountOrNull(value: unknown): value is number | null {
-  return value === null || isCount(value)
-}
-
-function isConcat(value: unknown): value is Concat | null {
-  if (value === null) return true
-  if (!isObject(value)) return false
-  const keys = Object.keys(value).length
-  if (value['type'] === 'partial') return keys === 1
-  const { partials } = value
-  return (
-    value['type'] === 'final' && keys === 3 && isString(value['value']) && isArray(partials) && partials.every(isString)
-  )
-}
-
-function isArray(value: unknown): value is unknown[] {
-  return Array.isArray(value)
 }

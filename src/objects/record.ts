@@ -10,7 +10,8 @@
  * conditional write. The object's size is odd when the upload is completed, so that a listing tells which are not.
  */
 import { StoreError } from '../errors.ts'
-import type { Concat, Upload } from '../store.ts'
+import { brief, isBoolean, isConcat, isCount, isCountOrNull, isObject, isString, isStringOrNull } from '../fields.ts'
+import type { Upload } from '../store.ts'
 
 /** An upload as a store on object storage hands it out. */
 export interface ObjectUpload extends Upload {
@@ -197,42 +198,4 @@ function json(bytes: Uint8Array, key: string): unknown {
 
 function corrupt(key: string, what: string, cause?: unknown): StoreError {
   return new StoreError('corrupt', `The record ${key} cannot be used: ${what}`, { cause })
-}
-
-/** A value for an error message; records may hold anything, of any size. */
-function brief(value: unknown): string {
-  const text = value === undefined ? 'missing' : JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isString(value: unknown): value is string {
-  return typeof value === 'string'
-}
-
-function isStringOrNull(value: unknown): value is string | null {
-  return value === null || isString(value)
-}
-
-function isBoolean(value: unknown): value is boolean {
-  return typeof value === 'boolean'
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0
-}
-
-function isCountOrNull(value: unknown): value is number | null {
-  return value === null || isCount(value)
-}
-
-function isConcat(value: unknown): value is Concat | null {
-  if (value === null) return true
-  if (!isObject(value)) return false
-  if (value['type'] === 'partial') return true
-  const { partials } = value
-  return value['type'] === 'final' && isString(value['value']) && Array.isArray(partials) && partials.every(isString)
 }
