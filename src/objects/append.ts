@@ -3,7 +3,7 @@ import type { AppendOptions } from '../store.ts'
 import type { Holder } from './buffers.ts'
 import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
 import { claimSize, isUsedUp, mayBeShort, partBytes, type PlanState } from './plan.ts'
-import { nothing, type ObjectUpload, type Rest, type StoredPart } from './record.ts'
+import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
@@ -75,7 +75,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   /** In order; those still on their way are missing. */
   const parts: (StoredPart | undefined)[] = [...before.rest.parts]
   /** Bytes of all parts, those on their way included. */
-  let inParts = sum(before.rest.parts)
+  let inParts = sizeOf({ ...before.rest, tail: nothing.tail })
   /** Bytes behind the parts that lie in the record only, to go to the front of the next buffer. */
   let carried = before.rest.tail.byteLength
   let buffer: Uint8Array<ArrayBuffer> | null = null
@@ -250,7 +250,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
 
   async function recordNow(rest: Rest, next: number): Promise<void> {
     await guard?.()
-    const offset = sum(rest.parts) + rest.tail.byteLength
+    const offset = sizeOf(rest)
     named = multipartId
     committed = { ...(await commit(engine, committed, { offset, multipartId, nextPart: next }, rest)), rest }
     hasRecorded = true
@@ -390,10 +390,6 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
 
 function mayForget({ atomic = false, bounded = false }: AppendOptions): boolean {
   return bounded && !atomic
-}
-
-function sum(parts: readonly StoredPart[]): number {
-  return parts.reduce((total, { size }) => total + size, 0)
 }
 
 function tooLong({ id }: ObjectUpload): StoreError {
