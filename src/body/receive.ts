@@ -5,7 +5,7 @@
 import { TusError } from '../errors.ts'
 
 /** Why a body ended before it was whole. */
-export type Cut = 'disconnected' | 'idle' | 'evicted' | 'closing'
+export type Cut = 'disconnected' | 'idle' | 'evicted' | 'closing' | 'stopped'
 
 /** Asks a running body to end. One per request that works on an upload. */
 export interface Stop {
@@ -13,6 +13,14 @@ export interface Stop {
   reason: Cut | null
   /** Called when `reason` is set, if somebody listens. */
   listener: (() => void) | null
+  /** What the application answers, where it has stopped the upload. */
+  error: TusError | null
+  /** Whether the application wants the stopped upload to be removed. */
+  terminate: boolean
+}
+
+export function newStop(): Stop {
+  return { reason: null, listener: null, error: null, terminate: false }
 }
 
 export interface ReceiveOptions {
@@ -62,7 +70,7 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
     // All that was announced is here: whoever was going to cut the body came too late.
     const cut = expected !== null && count >= expected ? null : reason
     received.cut = cut
-    if (cut !== null && atomic) waiting?.reject(cutError(cut))
+    if (cut !== null && atomic) waiting?.reject(cutError(cut, stop))
     else waiting?.resolve({ done: true, value: undefined })
   }
   const interrupt = (cut: Cut) => {
@@ -150,9 +158,11 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
 const isPerRequest = globalThis.navigator?.userAgent === 'Cloudflare-Workers'
 const pollMs = 50
 
-/** The answer for a body that was cut: statuses that clients retry. */
-export function cutError(cut: Cut): TusError {
+/** The answer for a body that was cut: statuses that clients retry, or what the application says. */
+export function cutError(cut: Cut, { error }: Stop): TusError {
   switch (cut) {
+    case 'stopped':
+      return error ?? new TusError('rejected')
     case 'evicted':
       return new TusError('locked', 'Another request for this upload took over; ask for the offset and go on')
     case 'closing':

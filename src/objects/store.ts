@@ -93,6 +93,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
         metadata: upload.metadata,
         concat: upload.concat,
         createdAt: upload.createdAt,
+        attributes: upload.attributes,
         expiresAt: upload.expiresAt,
         offset: 0,
         completed: false,

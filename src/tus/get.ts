@@ -7,8 +7,8 @@ import type { Answer, Call } from './answer.ts'
 import { contentDisposition, contentType } from '../disposition.ts'
 
 /** @param method GET, or HEAD for the same without its body. */
-export async function get({ context, request }: Call, id: string, method: 'GET' | 'HEAD'): Promise<Answer> {
-  const upload = await requireCompleted(context, id)
+export async function get({ context, request, caller }: Call, id: string, method: 'GET' | 'HEAD'): Promise<Answer> {
+  const upload = await requireCompleted(context, id, caller)
   const length = upload.offset
   const etag = `"${upload.createdAt.toString(36)}-${length.toString(36)}"`
   const headers: Record<string, string> = {
@@ -38,7 +38,7 @@ export async function get({ context, request }: Call, id: string, method: 'GET' 
   if (range !== null) headers['Content-Range'] = `bytes ${start}-${end - 1}/${length}`
   const answer = { status: range === null ? 200 : 206, headers }
   if (method === 'HEAD' || start === end) return answer
-  return { ...answer, body: stream(context, upload, { start, end }, request) }
+  return { ...answer, body: stream(context, upload, { start, end }, caller) }
 }
 
 /** Evaluates the conditional headers in the order of RFC 9110, section 13.2.2. */

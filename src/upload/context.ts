@@ -1,16 +1,17 @@
-import type { UploadCallbacks } from '../hooks.ts'
+import type { Operation, UploadHooks } from '../hooks.ts'
 import type { Locker } from '../locker.ts'
 import type { Extension, ExpirationOptions, TusHandlerOptions } from '../options.ts'
 import type { NewUpload, Store, Upload } from '../store.ts'
 import type { Stop } from '../body/receive.ts'
 import { TusError } from '../errors.ts'
+import { type Caller, requestOf } from './caller.ts'
 
 /** What everything in this folder works with: the handler's options, defaults filled in, and its running state. */
 export interface Context {
   readonly store: Store
   readonly locker: Locker
   readonly extensions: ReadonlySet<Extension>
-  readonly callbacks: UploadCallbacks
+  readonly hooks: UploadHooks
   readonly maxSize: NonNullable<TusHandlerOptions['maxSize']>
   readonly maxMetadataSize: number
   readonly generateId: NonNullable<TusHandlerOptions['generateId']>
@@ -20,23 +21,37 @@ export interface Context {
   readonly removePartials: boolean
   readonly downloads: boolean
   readonly progressIntervalMs: number
-  /** Tells the application about a failure that is not the client's. */
-  readonly report: (error: unknown, request: Request | null) => void
+  /** The same as the state's. */
+  readonly report: State['report']
+  /** What all stores of a handler share. */
+  readonly state: State
+  /** Calls of `onProgress`, by upload. */
+  readonly progress: Map<string, Progress>
+}
+
+export interface State {
   /** Requests that hold a lock, each to be stopped at a shutdown. */
   readonly running: Set<Stop>
-  /** When `onProgress` last ran, by upload. */
-  readonly progress: Map<string, number>
   /** Set by `handler.close()`. */
   closing: boolean
+  /** Tells the application about a failure that is not the client's. */
+  readonly report: (error: unknown, caller: Caller | null) => void
+}
+
+export interface Progress {
+  /** When it last ran. */
+  at: number
+  /** Settles when the call that runs has ended; never rejects. */
+  running: Promise<void> | null
 }
 
 /** The most bytes this upload may have; Infinity = no limit. */
-export async function limitOf(context: Context, request: Request | null, upload: NewUpload): Promise<number> {
+export async function limitOf(context: Context, caller: Caller | null, upload: NewUpload): Promise<number> {
   const { maxSize, store } = context
   const { maxLength = Infinity } = store
   if (typeof maxSize !== 'function') return Math.min(maxSize || Infinity, maxLength)
-  if (request === null) throw new TypeError('maxSize is a function and needs a request')
-  const limit = await maxSize(request, upload)
+  if (caller === null) throw new TypeError('maxSize is a function and needs a request')
+  const limit = await maxSize(caller.request, upload)
   if (!(limit >= 0)) throw new TypeError(`maxSize returned ${String(limit)}, which is no number of bytes`)
   return Math.min(limit || Infinity, maxLength)
 }
@@ -65,4 +80,19 @@ export async function requireUpload(context: Context, id: string, intent?: 'appe
   if (upload === null) throw new TusError('not_found')
   if (isExpired(upload)) throw new TusError('gone')
   return upload
+}
+
+/**
+ * Asks whether a request may work with an upload, before its lock is taken: nobody's request is disturbed by one that
+ * is refused. Who it belongs to does not change, so that need not be asked again under the lock.
+ * @throws what `onAccess` throws.
+ */
+export async function checkAccess(context: Context, id: string, operation: Operation, caller: Caller): Promise<void> {
+  const upload = await context.store.get(id)
+  if (upload !== null) await access(context, upload, operation, caller)
+}
+
+/** The same for an upload that has been read. */
+export async function access(context: Context, upload: Upload, operation: Operation, caller: Caller): Promise<void> {
+  await context.hooks.onAccess?.({ operation, upload, ...requestOf(caller) })
 }

@@ -1,6 +1,7 @@
 import type { SweepResult } from '../options.ts'
 import { joinWaiting } from './concatenate.ts'
 import { type Context, isExpired } from './context.ts'
+import { eventOf } from './caller.ts'
 import { type Hold, withFreeLock } from './lock.ts'
 
 /**
@@ -45,6 +46,7 @@ async function removeLeftovers(context: Context, result: { leftovers: number; sk
 async function removeExpired(context: Context, id: string, { guard }: Hold): Promise<boolean> {
   const upload = await context.store.get(id)
   if (upload === null || !isExpired(upload)) return false
+  await context.hooks.onExpire?.(eventOf('expire', upload, null))
   await guard()
   await context.store.terminate(upload)
   context.progress.delete(id)
