@@ -1,3 +1,4 @@
+export { combineHooks } from './combine.ts'
 export { createTusHandler } from './handler.ts'
 export { isValidId } from './id.ts'
 export { formatMetadata, parseMetadata } from './metadata.ts'

@@ -2,18 +2,26 @@ import { Hono } from 'hono'
 import type { TusHandler } from '../options.ts'
 import type { Platform } from '../platform.ts'
 import type { Store } from '../store.ts'
+import type { AppEnv } from './app-env.ts'
+import type { Feature } from './features.ts'
 import type { Logs } from './logger.ts'
-
-interface AppEnv {
-  readonly Bindings: { readonly platform: Platform }
-}
 
 /** Answers what the server is asked. */
 export type App = (request: Request, platform: Platform) => Response | Promise<Response>
 
-/** The server's routes. @param isClosing Whether a shutdown has begun: load balancers are to look elsewhere. */
-export function createApp(handler: TusHandler, store: Store, mount: string, logs: Logs, isClosing: () => boolean): App {
+interface AppOptions {
+  readonly store: Store
+  readonly mount: string
+  readonly logs: Logs
+  readonly features: readonly Feature[]
+  /** Whether a shutdown has begun: load balancers are to look elsewhere. */
+  readonly isClosing: () => boolean
+}
+
+/** The server's routes. */
+export function createApp(handler: TusHandler, { store, mount, logs, features, isClosing }: AppOptions): App {
   const app = new Hono<AppEnv>()
+  for (const { routes } of features) routes?.(app)
   app.get('/healthz', (c) => c.text('ok\n'))
   app.get('/readyz', async (c) => {
     if (isClosing()) return c.text('shutting down\n', 503)

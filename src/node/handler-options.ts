@@ -1,8 +1,9 @@
+import type { UploadHooks } from '../hooks.ts'
 import type { CorsOptions, TusHandlerOptions } from '../options.ts'
 import type { Config } from './config.ts'
 
 /** The configuration in the handler's terms. */
-export function handlerOptions(config: Config): Omit<TusHandlerOptions, 'store'> {
+export function handlerOptions(config: Config): Omit<TusHandlerOptions, 'store' | keyof UploadHooks> {
   const { baseUrl, behindProxy, enableConcatenation, disableChecksum, expirationTtl } = config
   return {
     path: config.basePath,

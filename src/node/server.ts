@@ -1,8 +1,11 @@
 import { getRequestListener } from '@hono/node-server'
+import { combineHooks } from '../combine.ts'
 import { createTusHandler } from '../handler.ts'
+import type { UploadEvent } from '../hooks.ts'
 import { logWhenDone, type RequestNotes } from './access-log.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
+import { openFeatures, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
@@ -32,17 +35,20 @@ export interface RunningServer {
  * @throws Error (StoreError for the store) that says in one line why it cannot.
  */
 export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
-  const { store, locker, about, notice, full } = storage ?? (await openStorage(config))
+  const opened = storage ?? (await openStorage(config))
+  const { store, locker, about, notice, full } = opened
   const tls = readTls(config)
+  const features = await openFeatures(config, logs, opened)
   const notes = new WeakMap<Request, RequestNotes>()
+  const noteId = ({ upload, request }: UploadEvent) => {
+    const note = request === null ? undefined : notes.get(request)
+    if (note !== undefined) note.created = upload.id
+  }
   const handler = createTusHandler({
     ...handlerOptions(config),
     store,
     locker,
-    onCreate({ upload, request }) {
-      const note = notes.get(request)
-      if (note !== undefined) note.created = upload.id
-    },
+    ...combineHooks<RequestContext>([{ onCreated: noteId }, ...features.flatMap(({ hooks }) => hooks ?? [])]),
     onError(error, request) {
       const where = request === null ? {} : { method: request.method, path: new URL(request.url).pathname }
       logs.handler.error({ ...where, err: error }, 'failure')
@@ -50,7 +56,7 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   })
   const mount = config.basePath.replace(/\/$/, '')
   let closing = false
-  const app = createApp(handler, store, mount, logs, () => closing)
+  const app = createApp(handler, { store, mount, logs, features, isClosing: () => closing })
 
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
     const platform = nodePlatform(incoming, outgoing)
@@ -106,7 +112,8 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
       const done = handler.close().then(() => {
         isDone = true
       })
-      const inTime = await within(timeoutMs, Promise.all([done, gone]))
+      const ended = Promise.all([done, gone]).then(() => Promise.all(features.map(async ({ close }) => close?.())))
+      const inTime = await within(timeoutMs, ended)
       if (inTime) return true
       logs.server.warn(`requests were still running after ${config.shutdownTimeout} s`)
       http.destroy()
