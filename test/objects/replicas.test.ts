@@ -147,7 +147,7 @@ describe('several servers on one bucket', () => {
     // It has read the record, and stands still before its first part.
     const reached = Promise.withResolvers<void>()
     const resumed = Promise.withResolvers<void>()
-    const { putPart } = bucket
+    const putPart = bucket.putPart.bind(bucket)
     let isFirst = true
     bucket.putPart = async (...args) => {
       if (isFirst) {
