@@ -6,6 +6,7 @@ import { appendBody } from './append.ts'
 import { assemble } from './assemble.ts'
 import type { Bucket, ByteRange, ObjectHeaders } from './bucket.ts'
 import { createBuffers } from './buffers.ts'
+import { createClaims, firstClaim } from './claims.ts'
 import { concatenateObjects } from './concatenate.ts'
 import { commit, type Engine, multipartOf, newRevision, ownVersion, readRecord, restOf } from './engine.ts'
 import { addMarkers, removeMarkers, waitingFinals } from './finals.ts'
@@ -75,6 +76,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
     // Also of one that is not whole by its record: that may not have been written any more.
     await calls.delete(keys.data(upload.id))
     await removeMarkers(engine, upload)
+    engine.claims.drop(upload.id)
   }
 
   return {
@@ -100,13 +102,14 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
         version: '',
         revision: newRevision(),
         multipartId: null,
-        nextPart: 1,
+        nextPart: firstClaim(engine.limits, engine.partSize, upload.length),
         stored: false,
         tailBytes: 0,
         rest: nothing,
       }
       const key = keys.record(upload.id)
       const version = await calls.put(key, formatRecord(created, nothing), { ifNoneMatch: '*' })
+      engine.claims.keep(created, { next: 1, end: created.nextPart })
       if (version !== null) return { ...created, version }
       try {
         return { ...created, version: await ownVersion(engine, created) }
@@ -132,6 +135,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
         )
       }
       await assemble(engine, changed)
+      engine.claims.drop(now.id)
       return commit(engine, now, { ...change, stored: true, multipartId: null }, nothing)
     },
 
@@ -206,6 +210,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     // A few parts more than one upload sends at once, so that one or two alone never wait.
     // What lies in sockets and streams on its way to a part is memory, too.
     buffers: createBuffers(bufferBudget * 0.8, (partConcurrency + 1) * partSize),
+    claims: createClaims(),
     partSize,
     partConcurrency,
     checkpointMs,
