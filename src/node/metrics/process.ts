@@ -4,7 +4,7 @@ import type { Counts } from './meters.ts'
 /** The metrics of the whole process: what its threads have counted, added up, and its own figures. */
 export interface ProcessMetrics {
   /** In Prometheus's text format. @param all What each thread has counted. */
-  text(all: readonly Counts[]): Promise<string>
+  readonly text: (all: readonly Counts[]) => Promise<string>
 }
 
 /** To be made once, in the main thread: CPU, memory and event loop would be counted for each thread else. */
