@@ -15,7 +15,7 @@ const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/\b(Bearer|Basic|SharedKey|SharedKeyLite)\s+[\w.~+/=:-]+/g, `$1 ${hidden}`],
   // Pairs in connection strings, queries, forms and JSON.
   [
-    /\b([\w.-]*(?:AccountKey|AccessKey|SharedAccessSignature|signature|credential|password|passwd|secret|token|api_?key)|sig)(["']?\s*=\s*["']?|["']\s*:\s*["'])[^\s;&,"'<>]+/gi,
+    /\b([\w.-]*(?:account_?key|access_?key|SharedAccessSignature|signature|credential|password|passwd|secret|token|api_?key)|sig)(["']?\s*=\s*["']?|["']\s*:\s*["'])[^\s;&,"'<>]+/gi,
     `$1$2${hidden}`,
   ],
 ]
