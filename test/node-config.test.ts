@@ -125,6 +125,14 @@ const cases: {
   behindProxy: toggleCases(),
   lockTimeout: { takes: [['0.5', 0.5]], refuses: ['-1', 'x', '1s', '3000000', '1e3'] },
   idleTimeout: { takes: [['0', 0]], refuses: ['-1', '∞'] },
+  minRate: { takes: [['4KiB', 4096]], refuses: ['slow', '-1'] },
+  minRateWindow: { takes: [['2.5', 2.5]], refuses: ['0', 'x'], with: { FILELOFT_MIN_RATE: '1' } },
+  maxActiveUploads: { takes: [['100', 100]], refuses: ['-1', '1.5', 'many'] },
+  maxActiveUploadsPerClient: { takes: [['4', 4]], refuses: ['-1', 'x'] },
+  maxBytesPerClient: { takes: [['10GiB', 10 * 1024 ** 3]], refuses: ['-1', 'x'] },
+  maxBytesPeriod: { takes: [['86400', 86_400]], refuses: ['0', '1d'], with: { FILELOFT_MAX_BYTES_PER_CLIENT: '1' } },
+  metrics: toggleCases(),
+  metricsBind: { takes: [['127.0.0.1:9090', { host: '127.0.0.1', port: 9090 }]], refuses: ['9090', 'true'] },
   shutdownTimeout: { takes: [['30', 30]], refuses: ['-1', '10s'] },
   disableCors: toggleCases(),
   corsAllowOrigin: {
@@ -217,6 +225,8 @@ test('without any setting the defaults are those of the table', () => {
     maxSize: 0,
     lockTimeoutMs: 20_000,
     idleTimeoutMs: 60_000,
+    minRate: 0,
+    minRateWindowMs: 10_000,
     downloads: false,
     removePartials: false,
     extensions: {
@@ -286,6 +296,9 @@ test('settings that contradict each other are refused', () => {
     [{ FILELOFT_DISABLE_CORS: '1', FILELOFT_CORS_MAX_AGE: '1' }, /DISABLE_CORS and FILELOFT_CORS_MAX_AGE/],
     [{ FILELOFT_ENABLE_EXPIRATION: '1' }, /ENABLE_EXPIRATION needs FILELOFT_EXPIRATION_TTL/],
     [{ FILELOFT_EXPIRATION_TTL: '60' }, /EXPIRATION_TTL needs FILELOFT_ENABLE_EXPIRATION/],
+    [{ FILELOFT_MIN_RATE_WINDOW: '60' }, /MIN_RATE_WINDOW needs FILELOFT_MIN_RATE/],
+    [{ FILELOFT_MAX_BYTES_PERIOD: '60' }, /MAX_BYTES_PERIOD needs FILELOFT_MAX_BYTES_PER_CLIENT/],
+    [{ FILELOFT_METRICS: '1', FILELOFT_METRICS_BIND: '127.0.0.1:1' }, /METRICS and FILELOFT_METRICS_BIND/],
     [{ FILELOFT_SWEEP_INTERVAL: '60' }, /SWEEP_INTERVAL needs FILELOFT_ENABLE_EXPIRATION/],
     [{ FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: '1' }, /PARTIALS needs FILELOFT_ENABLE_CONCATENATION/],
     [{ FILELOFT_DISABLE_CREATION: '1', FILELOFT_ENABLE_CONCATENATION: '1' }, /DISABLE_CREATION and FILELOFT_ENABLE_C/],
@@ -304,6 +317,20 @@ test('RUST_LOG counts where FILELOFT_LOG is unset, and only warns when it is not
   const odd = read({ RUST_LOG: 'a=b=c' })
   assert.deepEqual(odd.log, [])
   assert.match(odd.warnings.join(), /RUST_LOG is not understood/)
+})
+
+test('the standard variables of OpenTelemetry switch traces on, by an exporter or an endpoint', () => {
+  const tracing = (environment: Record<string, string>) => read(environment).tracing
+  assert.equal(tracing({}), null)
+  assert.equal(tracing({ OTEL_SERVICE_NAME: 'x' }), null)
+  assert.deepEqual(tracing({ OTEL_TRACES_EXPORTER: 'otlp' }), { serviceName: 'fileloft' })
+  assert.deepEqual(tracing({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318' }), { serviceName: 'fileloft' })
+  assert.deepEqual(tracing({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://c' }), { serviceName: 'fileloft' })
+  assert.equal(tracing({ OTEL_TRACES_EXPORTER: 'none', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318' }), null)
+  assert.equal(tracing({ OTEL_TRACES_EXPORTER: 'otlp', OTEL_SDK_DISABLED: 'true' }), null)
+  const named = { OTEL_TRACES_EXPORTER: 'otlp', OTEL_RESOURCE_ATTRIBUTES: 'a=b,service.name=x' }
+  assert.deepEqual(tracing(named), { serviceName: undefined })
+  assert.deepEqual(tracing({ OTEL_TRACES_EXPORTER: 'otlp', OTEL_SERVICE_NAME: 'x' }), { serviceName: undefined })
 })
 
 test('a filter gives each target the level of the longest prefix', () => {

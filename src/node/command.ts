@@ -5,6 +5,7 @@ import { handlerOptions } from './handler-options.ts'
 import { helpText } from './help.ts'
 import { createLogs, type Logs } from './logger.ts'
 import { type RunningServer, startServer } from './server.ts'
+import { redact } from './redact.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
 
@@ -104,7 +105,7 @@ function version(): string {
 }
 
 function complain(problem: string): void {
-  process.stderr.write(`fileloft: ${problem}\n`)
+  process.stderr.write(`fileloft: ${redact(problem)}\n`)
 }
 
 function messageOf(error: unknown): string {

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { type Filter, parseFilter } from './filter.ts'
 import { type Backend, chooseBackend } from './backend.ts'
 import { nearest } from './nearest.ts'
+import type { TracingSettings } from './tracing/feature.ts'
 import { flagOf, type Variable, variables } from './variables.ts'
 
 type Settings = { readonly [K in keyof typeof variables]: ValueOf<(typeof variables)[K]> }
@@ -12,6 +13,8 @@ type ValueOf<V> = V extends Variable<infer T> ? T : never
 export interface Config extends Omit<Settings, 'log' | 'backend'> {
   readonly backend: Backend
   readonly log: Filter
+  /** Null = no traces. */
+  readonly tracing: TracingSettings | null
   /** What is odd but no mistake, to be said in the log. */
   readonly warnings: readonly string[]
 }
@@ -91,7 +94,7 @@ function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>
   if (config.baseUrl !== undefined && config.behindProxy) {
     warnings.push('FILELOFT_BASE_URL decides Location; the headers FILELOFT_BEHIND_PROXY trusts have no say in it')
   }
-  return { ...config, backend: backend.name, log, warnings }
+  return { ...config, backend: backend.name, log, tracing: tracingOf(environment), warnings }
 }
 
 /** What another program's variable says, where one of those that count is set. */
@@ -131,6 +134,19 @@ function rustLog(environment: Environment, warnings: string[]): Filter {
   }
 }
 
+/** Whether the standard variables of OpenTelemetry ask for traces; its SDK reads all others by itself. */
+function tracingOf(environment: Environment): TracingSettings | null {
+  const isSet = (name: string) => (environment[name] ?? '').trim() !== ''
+  const exporter = environment['OTEL_TRACES_EXPORTER']?.trim() ?? ''
+  const asked =
+    exporter !== '' || ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'].some((name) => isSet(name))
+  const disabled = environment['OTEL_SDK_DISABLED']?.trim().toLowerCase() === 'true'
+  if (!asked || disabled || exporter === 'none') return null
+  const isNamed =
+    isSet('OTEL_SERVICE_NAME') || /(^|,)\s*service\.name\s*=/.test(environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '')
+  return { serviceName: isNamed ? undefined : 'fileloft' }
+}
+
 /** Settings that make no sense together: nothing that was set is silently without effect. */
 function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>): string[] {
   const nameOf = (key: keyof Settings) => variables[key].name
@@ -155,6 +171,9 @@ function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>)
   }
   if (settings.enableExpiration === true) needs('enableExpiration', 'expirationTtl', given.has('expirationTtl'))
   needs('expirationTtl', 'enableExpiration', settings.enableExpiration !== false)
+  needs('minRateWindow', 'minRate', given.has('minRate'))
+  needs('maxBytesPeriod', 'maxBytesPerClient', given.has('maxBytesPerClient'))
+  if (settings.metrics === true) together('metrics', 'metricsBind')
   const sweeps = settings.enableExpiration !== false || settings.enableConcatenation !== false
   needs('sweepInterval', 'enableExpiration', sweeps)
   if (settings.enableCleanupConcatPartials === true) {

@@ -5,6 +5,7 @@ import type { Backend } from './backend.ts'
 import type { Config } from './config.ts'
 import { storageFetch } from './storage-fetch.ts'
 import type { Storage } from './storage.ts'
+import { storageObservers } from './storage-observers.ts'
 
 type Objects = Exclude<Backend, 'fs'>
 
@@ -20,20 +21,26 @@ const packages: Readonly<Record<Objects, string>> = {
  * @throws StoreError when it cannot; Error that names what is not installed.
  */
 export async function openBucket(config: Config, backend: Objects): Promise<Storage> {
-  const { store, place } = await open(config, backend)
+  const { observer, add: observe } = storageObservers()
+  const { store, place } = await open(config, backend, { ...common(config), observer })
   await store.check?.()
-  return { store, locker: memoryLocker(), about: { backend, bucket: place }, place, notice: null, full: null }
+  return { store, locker: memoryLocker(), about: { backend, bucket: place }, place, notice: null, full: null, observe }
 }
 
-async function open(config: Config, backend: Objects): Promise<{ store: Store; place: string }> {
+interface Opened {
+  readonly store: Store
+  readonly place: string
+}
+
+async function open(config: Config, backend: Objects, options: ObjectStoreOptions): Promise<Opened> {
   try {
     switch (backend) {
       case 's3':
-        return await openS3(config)
+        return await openS3(config, options)
       case 'gcs':
-        return await openGcs(config)
+        return await openGcs(config, options)
       case 'azure':
-        return await openAzure(config)
+        return await openAzure(config, options)
     }
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
@@ -48,7 +55,7 @@ async function open(config: Config, backend: Objects): Promise<{ store: Store; p
   }
 }
 
-async function openS3(config: Config): Promise<{ store: Store; place: string }> {
+async function openS3(config: Config, options: ObjectStoreOptions): Promise<Opened> {
   const { s3Bucket: bucket = '', s3Prefix: prefix, s3Endpoint: endpoint, s3Region: region } = config
   const { s3ForcePathStyle: forcePathStyle, s3AllowUnfenced: allowUnfenced } = config
   const [{ s3Store }, { fromNodeProviderChain }] = await Promise.all([
@@ -56,7 +63,7 @@ async function openS3(config: Config): Promise<{ store: Store; place: string }> 
     import('@aws-sdk/credential-providers'),
   ])
   const store = s3Store({
-    ...common(config),
+    ...options,
     bucket,
     allowUnfenced,
     fetch: storageFetch(),
@@ -69,11 +76,11 @@ async function openS3(config: Config): Promise<{ store: Store; place: string }> 
   return { store, place: `s3://${bucket}/${prefix ?? ''}` }
 }
 
-async function openGcs(config: Config): Promise<{ store: Store; place: string }> {
+async function openGcs(config: Config, options: ObjectStoreOptions): Promise<Opened> {
   const { gcsBucket: bucket = '', gcsPrefix: prefix, gcsEndpoint: endpoint } = config
   const { gcsStore } = await import('../stores/gcs.ts')
   const store = gcsStore({
-    ...common(config),
+    ...options,
     bucket,
     ...(prefix !== undefined && { prefix }),
     ...(endpoint !== undefined && { endpoint }),
@@ -81,11 +88,11 @@ async function openGcs(config: Config): Promise<{ store: Store; place: string }>
   return { store, place: `gs://${bucket}/${prefix ?? ''}` }
 }
 
-async function openAzure(config: Config): Promise<{ store: Store; place: string }> {
+async function openAzure(config: Config, options: ObjectStoreOptions): Promise<Opened> {
   const { azureContainer: container = '', azurePrefix: prefix, azureConnectionString: connectionString } = config
   const { azureAccount: account, azureEndpoint: endpoint } = config
   const { azureStore } = await import('../stores/azure.ts')
-  const shared = { ...common(config), container, ...(prefix !== undefined && { prefix }) }
+  const shared = { ...options, container, ...(prefix !== undefined && { prefix }) }
   const place = `azure://${container}/${prefix ?? ''}`
   if (connectionString !== undefined) return { store: azureStore({ ...shared, connectionString }), place }
   const { DefaultAzureCredential } = await import('@azure/identity')

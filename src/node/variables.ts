@@ -200,6 +200,48 @@ export const variables = {
     'Seconds a request body may stand still; 0 = for ever',
     '60',
   ),
+  minRate: required(
+    'FILELOFT_MIN_RATE',
+    size,
+    'Least bytes per second of a request body, while it is waited for: bytes, or 4KiB; 0 = as slow as it likes',
+    '0',
+  ),
+  minRateWindow: required(
+    'FILELOFT_MIN_RATE_WINDOW',
+    seconds(1, longestTimer),
+    'Seconds over which FILELOFT_MIN_RATE is looked at',
+    '10',
+  ),
+  maxActiveUploads: required(
+    'FILELOFT_MAX_ACTIVE_UPLOADS',
+    count(0, 10_000_000),
+    'Most uploads with a body running at the same time; then 429; 0 = no limit',
+    '0',
+  ),
+  maxActiveUploadsPerClient: required(
+    'FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT',
+    count(0, 10_000_000),
+    'The same for one client: an owner, else an address',
+    '0',
+  ),
+  maxBytesPerClient: required(
+    'FILELOFT_MAX_BYTES_PER_CLIENT',
+    size,
+    'Most bytes that one client may send in a period, such as 10GiB; then 429; 0 = no limit',
+    '0',
+  ),
+  maxBytesPeriod: required(
+    'FILELOFT_MAX_BYTES_PERIOD',
+    seconds(1, 1_000_000_000),
+    'Seconds of such a period, which begins with the first byte of a client',
+    '3600',
+  ),
+  metrics: toggle('FILELOFT_METRICS', 'Answer GET /metrics for Prometheus on the port of the uploads'),
+  metricsBind: variable(
+    'FILELOFT_METRICS_BIND',
+    parsed('host:port, such as 127.0.0.1:9090', parseAddress),
+    'Answer it on an address of its own instead',
+  ),
   shutdownTimeout: required(
     'FILELOFT_SHUTDOWN_TIMEOUT',
     seconds(0, longestTimer),

@@ -3,6 +3,7 @@ import type { Bucket, BucketLimits, Multipart, ObjectHeaders } from './bucket.ts
 import type { Buffers } from './buffers.ts'
 import type { Claims } from './claims.ts'
 import type { Keys } from './keys.ts'
+import type { StorageObserver } from './observer.ts'
 import { formatRecord, nothing, type ObjectUpload, parseRecord, type Rest } from './record.ts'
 import type { Calls } from './retry.ts'
 
@@ -10,6 +11,7 @@ import type { Calls } from './retry.ts'
 export interface Engine {
   readonly bucket: Bucket
   readonly calls: Calls
+  readonly observer: StorageObserver
   readonly keys: Keys
   readonly limits: BucketLimits
   readonly buffers: Buffers
