@@ -1,5 +1,7 @@
 import type { Hono } from 'hono'
 import type { AppEnv } from './app-env.ts'
+import { openAuthorization } from './auth/authorization.ts'
+import type { Grant } from '../grants/grant.ts'
 import type { UploadHooks } from '../hooks.ts'
 import type { Config } from './config.ts'
 import type { Logs } from './logger.ts'
@@ -7,8 +9,10 @@ import type { Storage } from './storage.ts'
 
 /** What the server knows about a request, for the hooks of all its features. */
 export interface RequestContext {
-  /** What the client's token claims, once it is verified. */
+  /** What the client's token or signed URL claims, once it is verified. */
   readonly claims?: Readonly<Record<string, unknown>>
+  /** What the signed URL allows by which the request came. */
+  readonly grant?: Grant
 }
 
 /** A part of the server that can be switched on: authorization, webhooks, metrics. */
@@ -24,6 +28,6 @@ export interface Feature {
  * The features that the configuration asks for, in the order in which their hooks run.
  * @throws Error that says in one line why one cannot start.
  */
-export async function openFeatures(_config: Config, _logs: Logs, _storage: Storage): Promise<readonly Feature[]> {
-  return []
+export async function openFeatures(config: Config, logs: Logs, _storage: Storage): Promise<readonly Feature[]> {
+  return [openAuthorization(config, logs.server)].filter((feature) => feature !== null)
 }
