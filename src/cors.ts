@@ -35,6 +35,7 @@ const responseHeaders = [
   'Content-Disposition',
   'Content-Range',
   'ETag',
+  'WWW-Authenticate',
 ]
 
 /** Adds to `headers` what a request's `Origin` calls for. */
