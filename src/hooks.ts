@@ -142,8 +142,8 @@ export interface UploadEvent<C = unknown> {
 export interface ProgressEvent<C = unknown> extends UploadEvent<C> {
   /**
    * Ends the request's body and answers with the error, whose status decides whether the client comes back.
-   * `terminate` removes the upload, else what has arrived stays. Too late when all bytes are there and `onProgress`
-   * has returned.
+   * `terminate` removes the upload, else what has arrived stays. Called when the request is over already, it applies to
+   * the next one that brings bytes; too late when `onFinish` has run.
    */
   readonly stop: (error: TusError, options?: { readonly terminate?: boolean }) => void
 }

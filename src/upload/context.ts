@@ -43,6 +43,8 @@ export interface Progress {
   at: number
   /** Settles when the call that runs has ended; never rejects. */
   running: Promise<void> | null
+  /** How it stopped the upload when the request it was called for was over: for the next one. */
+  late: { readonly error: TusError; readonly terminate: boolean } | null
 }
 
 /** The most bytes this upload may have; Infinity = no limit. */
