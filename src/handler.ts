@@ -58,7 +58,8 @@ export function createTusHandler<C = unknown>(options: TusHandlerOptions<C>): Tu
   const handle = async (request: Request, platform?: Platform): Promise<Response> => {
     active++
     try {
-      const caller: Caller = { request, remoteAddress: platform?.remoteAddress, context: undefined, reply: null }
+      const { remoteAddress, remotePort } = platform ?? {}
+      const caller: Caller = { request, remoteAddress, remotePort, context: undefined, reply: null }
       const locator = createLocator(mount, places, request, platform)
       return await respond({ request, platform, locator, caller }, server)
     } finally {
@@ -146,9 +147,9 @@ async function route(opening: Opening, server: Server): Promise<Answer> {
   const tus = request.headers.get('tus-resumable')
   const isFile = id !== null && (method === 'GET' || (method === 'HEAD' && tus === null && allowed.includes('GET')))
   if (onRequest !== undefined && !isPreflight(request)) {
-    const { remoteAddress } = caller
+    const { remoteAddress, remotePort } = caller
     const operation = isFile ? 'download' : operationOf(method, request)
-    caller.context = await onRequest({ operation, uploadId: id, request, remoteAddress })
+    caller.context = await onRequest({ operation, uploadId: id, request, remoteAddress, remotePort })
   }
   const found = contextOf(caller)
   const context = found instanceof Promise ? await found : found

@@ -85,6 +85,8 @@ export interface RequestInfo {
   readonly request: Request
   /** The client's address as the connection shows it; undefined where the runtime does not tell. */
   readonly remoteAddress: string | undefined
+  /** The client's port on that address; undefined where the runtime does not tell. */
+  readonly remotePort: number | undefined
 }
 
 export interface RequestEvent extends RequestInfo {
@@ -117,8 +119,9 @@ export interface UploadEvent<C = unknown> {
    * them. `null` when a sweep did.
    */
   readonly request: Request | null
-  /** The client's address, as in `RequestInfo`. */
+  /** The client's address and port, as in `RequestInfo`. */
   readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
   /** What `onRequest` returned for that request; undefined in a sweep. */
   readonly context: C | undefined
 }

@@ -2,6 +2,7 @@ import type { Hono } from 'hono'
 import type { AppEnv } from './app-env.ts'
 import type { UploadHooks } from '../hooks.ts'
 import type { Config } from './config.ts'
+import { openHooks } from './hooks/feature.ts'
 import type { Logs } from './logger.ts'
 import type { Storage } from './storage.ts'
 
@@ -24,6 +25,7 @@ export interface Feature {
  * The features that the configuration asks for, in the order in which their hooks run.
  * @throws Error that says in one line why one cannot start.
  */
-export async function openFeatures(_config: Config, _logs: Logs, _storage: Storage): Promise<readonly Feature[]> {
-  return []
+export async function openFeatures(config: Config, logs: Logs, storage: Storage): Promise<readonly Feature[]> {
+  const features = [openHooks(config, logs, storage)]
+  return features.filter((feature) => feature !== null)
 }

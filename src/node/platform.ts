@@ -23,7 +23,7 @@ export interface NodePlatform extends Platform {
 export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatform {
   let received = 0
   const { socket } = incoming
-  const { remoteAddress } = socket
+  const { remoteAddress, remotePort } = socket
   return {
     body: readBody(incoming, {
       onStart() {
@@ -35,6 +35,7 @@ export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatfo
     }),
     trailers: () => trailersOf(incoming),
     ...(remoteAddress !== undefined && { remoteAddress }),
+    ...(remotePort !== undefined && { remotePort }),
     encrypted: 'encrypted' in socket && socket.encrypted === true,
     received: () => received,
   }
