@@ -223,7 +223,9 @@ function failure(error: unknown, { caller }: Opening, { state }: Server): Answer
   const text = { 'Content-Type': 'text/plain; charset=utf-8' }
   if (error instanceof TusError) {
     if (error.status >= 500 && error.cause !== undefined) state.report(error, caller)
-    return { status: error.status, headers: { ...text, ...error.headers }, body: error.body ?? `${error.message}\n` }
+    const isTyped = Object.keys(error.headers).some((name) => name.toLowerCase() === 'content-type')
+    const headers = isTyped ? error.headers : { ...text, ...error.headers }
+    return { status: error.status, headers, body: error.body ?? `${error.message}\n` }
   }
   state.report(error, caller)
   if (error instanceof StoreError) return { status: error.status, headers: text, body: `${error.publicMessage}\n` }

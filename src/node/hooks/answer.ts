@@ -35,6 +35,7 @@ export function readAnswer(text: string): Answer {
   } catch (error) {
     throw new HookError(`its answer is not JSON: ${excerpt(text)}`, { cause: error })
   }
+  if (Array.isArray(value)) throw new HookError('its answer makes no sense: it is a list')
   const result = v.safeParse(answerSchema, spelled(value))
   if (result.success) return result.output
   const [issue] = result.issues

@@ -41,9 +41,13 @@ function createFeature(config: Config, logs: Logs, storage: Storage, transport: 
   const message = (type: HookType, event: UploadEvent<RequestContext>): Message =>
     writeMessage(type, eventIdOf(type, event), event, place, forwarded)
 
-  /** Null where nobody is to be asked. */
-  async function decide(type: BlockingType, event: UploadEvent<RequestContext>): Promise<Answer | null> {
-    return sends(type) ? ask(transport, message(type, event), { timeoutMs, retries }) : null
+  /** What the answer means; undefined where nobody is to be asked. */
+  async function decide<T>(
+    type: BlockingType,
+    event: UploadEvent<RequestContext>,
+    read: (answer: Answer) => T,
+  ): Promise<T | undefined> {
+    return sends(type) ? ask(transport, message(type, event), { timeoutMs, retries }, read) : undefined
   }
 
   async function keep(
@@ -63,7 +67,7 @@ function createFeature(config: Config, logs: Logs, storage: Storage, transport: 
       const type = 'pre-create'
       if (!sends(type)) return
       const asked = writeMessage(type, `${type}_${randomUUID()}`, event, null, forwarded)
-      return toCreation(await ask(transport, asked, { timeoutMs, retries }))
+      return ask(transport, asked, { timeoutMs, retries }, toCreation)
     },
 
     onCreated: (event) => keep('post-create', event),
@@ -72,21 +76,20 @@ function createFeature(config: Config, logs: Logs, storage: Storage, transport: 
       // Not before its creation is told; there will be more progress.
       if (!sends('post-receive') || courier.isBusy(event.upload.id)) return
       const patience = { timeoutMs: Math.min(timeoutMs, progressTimeoutMs), retries: 0 }
-      const answer = await ask(transport, message('post-receive', event), patience)
-      if (answer.StopUpload === true) event.stop(refusal(answer, 'The upload was stopped'), { terminate: true })
+      await ask(transport, message('post-receive', event), patience, (answer) => {
+        if (answer.StopUpload === true) event.stop(refusal(answer, 'The upload was stopped'), { terminate: true })
+      })
     },
 
     async onFinish(event) {
-      const answer = await decide('pre-finish', event)
-      const reply = answer === null ? undefined : toReply(answer)
+      const reply = await decide('pre-finish', event, toReply)
       await keep('post-finish', event, 'finish')
       return reply
     },
 
     // Nothing tells of their completion, and nobody has to find their bytes.
     async onPartialFinish(event) {
-      const answer = await decide('pre-finish', event)
-      const reply = answer === null ? undefined : toReply(answer)
+      const reply = await decide('pre-finish', event, toReply)
       await keep('post-finish', event)
       return reply
     },
@@ -96,8 +99,9 @@ function createFeature(config: Config, logs: Logs, storage: Storage, transport: 
     },
 
     async onTerminate(event) {
-      const answer = await decide('pre-terminate', event)
-      if (answer?.RejectTermination === true) throw refusal(answer, 'The termination was rejected')
+      await decide('pre-terminate', event, (answer) => {
+        if (answer.RejectTermination === true) throw refusal(answer, 'The termination was rejected')
+      })
       await keep('post-terminate', event, 'terminate')
     },
 
