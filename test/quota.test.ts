@@ -246,7 +246,7 @@ test('of several sets of hooks each onRequest sees what those before it have ret
     { onRequest: ({ context }) => (seen.push(context), { claims: 'ada' }) },
     { onRequest: ({ context }) => (seen.push(context), { more: 1 }) },
   ])
-  const event = { request: new Request('http://a/'), remoteAddress: undefined } as RequestEvent<object>
+  const event = { request: new Request('http://a/'), remoteAddress: undefined } as RequestEvent
   assert.deepEqual(await onRequest?.(event), { claims: 'ada', more: 1 })
   assert.deepEqual(seen, [{}, { claims: 'ada' }])
 })

@@ -1,6 +1,7 @@
 import type { Hono } from 'hono'
 import type { AppEnv } from './app-env.ts'
 import { openAuthorization } from './auth/authorization.ts'
+import { ownerOf } from './auth/owner.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { UploadHooks } from '../hooks.ts'
 import type { Locker } from '../locker.ts'
@@ -8,6 +9,7 @@ import type { TusHandler } from '../options.ts'
 import type { Store } from '../store.ts'
 import type { Config } from './config.ts'
 import type { Exchange } from './exchange.ts'
+import { openHooks } from './hooks/feature.ts'
 import type { Logs } from './logger.ts'
 import type { Metrics } from './metrics/feature.ts'
 import type { Meters } from './metrics/meters.ts'
@@ -57,7 +59,8 @@ export async function openFeatures(
   const quota = quotaOf(config, shared, metrics?.meters)
   // What is to have spans of its own in a trace: features that ask others, not those that only count.
   const authorization = openAuthorization(config, logs.server)
-  const asking = [authorization].filter((feature) => feature !== null)
+  const webhooks = openHooks(config, logs, storage, metrics?.hookMetrics)
+  const asking = [authorization, webhooks].filter((feature) => feature !== null)
   const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing]
   return features.filter((feature) => feature !== null)
 }
@@ -91,12 +94,13 @@ async function openMetrics(config: Config, storage: Storage, shared: Shared): Pr
 /** Null where nothing is limited: no request pays for it. */
 function quotaOf(config: Config, { ledger }: Shared, meters: Meters | undefined): Feature | null {
   const { active, activePerClient, bytesPerClient } = quotaLimits(config)
+  const { authOwnerClaim } = config
   if (active === 0 && activePerClient === 0 && bytesPerClient === 0) return null
   return quotaFeature({
     ledger,
     countsBytes: bytesPerClient > 0,
     trustForwarded: config.behindProxy,
-    ownerOf: () => undefined,
+    ownerOf: ({ claims }) => (claims && authOwnerClaim ? (ownerOf(claims, authOwnerClaim) ?? undefined) : undefined),
     ...(meters && { onRefusal: (limit) => meters.refusals.inc({ limit }) }),
   })
 }

@@ -61,11 +61,11 @@ export function quotaFeature(options: QuotaOptions): Feature {
   }
 
   const hooks: UploadHooks<RequestContext> = {
-    async onRequest({ operation, uploadId, request, remoteAddress, context }: RequestEvent<RequestContext>) {
+    async onRequest({ operation, uploadId, request, remoteAddress, context }: RequestEvent) {
       const exchange = exchangeOf(request)
       const isBody = operation === 'append' || operation === 'create'
       if (exchange === undefined || !isBody || !hasBody(exchange.incoming)) return {}
-      const owner = ownerOf(context ?? {})
+      const owner = ownerOf((context ?? {}) as Partial<RequestContext>)
       const client =
         owner === undefined ? `address ${addressOf(request.headers, remoteAddress, trustForwarded)}` : `owner ${owner}`
       await begin(exchange, client, uploadId ?? ` ${randomUUID()}`)
