@@ -249,10 +249,12 @@ export function createCourier(options: CourierOptions): Courier {
     },
 
     async adopt(event, version) {
-      const mine = { ...event, owner: outbox.self, leaseUntil: leaseFrom(Math.max(Date.now(), event.nextAt)) }
+      // Whoever announced it is gone: by now it has happened, or will not.
+      const nextAt = event.pending === null ? Math.max(Date.now(), event.nextAt) : Date.now()
+      const mine = { ...event, nextAt, owner: outbox.self, leaseUntil: leaseFrom(nextAt) }
       const taken = await outbox.replace(mine, version)
       if (taken === null) return
-      const { nextAt, pending } = mine
+      const { pending } = mine
       const entry = { name: nameOf(mine), nextAt, event: null, version: taken, pending: pending !== null, taken: false }
       enter(entry, laneOf(event.uploadId))
     },

@@ -3,15 +3,16 @@ import { reasonOf } from './failure.ts'
 import type { Courier } from './courier.ts'
 import { laneIn, nameOf, type Outbox, type StoredEvent } from './outbox.ts'
 
-/** How often it is looked for events that other processes have left, in milliseconds. */
+/** How often it is looked for events that other processes have left, in milliseconds; and when a time is over. */
 const intervalMs = 30_000
+const leastMs = 1_000
 
 /** Takes over what processes that are gone have left to deliver, now and from time to time. Returns how to stop. */
 export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): () => Promise<void> {
   /** Events of others, and until when there is no need to look at them. */
   const leases = new Map<string, number>()
   const unreadable = new Set<string>()
-  let running: Promise<void> | null = null
+  let running: Promise<void> = Promise.resolve()
   let stopped = false
 
   async function scan(): Promise<void> {
@@ -26,6 +27,7 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): (
       const found = await readable(name)
       if (found === null) continue
       if (!(await isFree(found.event, gone))) continue
+      leases.delete(name)
       await courier.adopt(found.event, found.version)
       count++
     }
@@ -56,18 +58,20 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): (
     }
   }
 
+  let timer: NodeJS.Timeout | undefined
   const look = (): void => {
-    running ??= scan()
+    running = scan()
       .catch((error: unknown) => log.error({ err: error }, 'the outbox of hooks cannot be looked at'))
       .finally(() => {
-        running = null
+        if (stopped) return
+        const next = Math.min(...leases.values()) - Date.now()
+        timer = setTimeout(look, Math.max(leastMs, Math.min(next, intervalMs))).unref()
       })
   }
   look()
-  const timer = setInterval(look, intervalMs).unref()
   return async () => {
     stopped = true
-    clearInterval(timer)
+    clearTimeout(timer)
     await running
   }
 }
