@@ -65,7 +65,7 @@ export function quotaFeature(options: QuotaOptions): Feature {
       const exchange = exchangeOf(request)
       const isBody = operation === 'append' || operation === 'create'
       if (exchange === undefined || !isBody || !hasBody(exchange.incoming)) return {}
-      const owner = ownerOf((context ?? {}) as Partial<RequestContext>)
+      const owner = ownerOf(context ?? {})
       const client =
         owner === undefined ? `address ${addressOf(request.headers, remoteAddress, trustForwarded)}` : `owner ${owner}`
       await begin(exchange, client, uploadId ?? ` ${randomUUID()}`)
