@@ -38,6 +38,7 @@ const responseHeaders = [
   'Content-Range',
   'ETag',
   'Retry-After',
+  'WWW-Authenticate',
 ]
 
 /** Adds to `headers` what a request's `Origin` calls for. */

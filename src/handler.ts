@@ -58,7 +58,13 @@ export function createTusHandler<C = unknown>(options: TusHandlerOptions<C>): Tu
   const handle = async (request: Request, platform?: Platform): Promise<Response> => {
     active++
     try {
-      const caller: Caller = { request, remoteAddress: platform?.remoteAddress, context: undefined, reply: null }
+      const caller: Caller = {
+        request,
+        remoteAddress: platform?.remoteAddress,
+        context: undefined,
+        reply: null,
+        query: '',
+      }
       const locator = createLocator(mount, places, request, platform)
       return await respond({ request, platform, locator, caller }, server)
     } finally {

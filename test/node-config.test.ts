@@ -20,6 +20,10 @@ function problemsOf(environment: Record<string, string>, args: string[] = []): r
 const s3 = { FILELOFT_S3_BUCKET: 'b' }
 const azure = { FILELOFT_AZURE_CONTAINER: 'c', FILELOFT_AZURE_ACCOUNT: 'a' }
 
+const jwtSecret = 'a-secret-for-tokens-of-32-bytes!'
+const jwt = { FILELOFT_AUTH_JWT_SECRET: jwtSecret }
+const jwks = { FILELOFT_AUTH_JWKS_URL: 'https://id.example/keys' }
+
 /** A value that is taken, what it becomes, what it needs beside it, and values that are refused. */
 const cases: {
   [K in keyof typeof variables]: {
@@ -173,6 +177,30 @@ const cases: {
     with: { FILELOFT_TLS_CERT: '/c.pem', FILELOFT_TLS_KEY: '/k.pem' },
   },
   enableH2c: toggleCases(),
+  authTokens: {
+    takes: [['0123456789abcdef, b-._~+/b-._~+/bc=', ['0123456789abcdef', 'b-._~+/b-._~+/bc=']]],
+    refuses: [],
+  },
+  authJwksUrl: {
+    takes: [['https://id.example/keys?v=1', new URL('https://id.example/keys?v=1')]],
+    refuses: ['id.example/keys', 'ftp://id.example/', 'https://u:p@id.example/', 'https://id.example/#k'],
+  },
+  authJwtSecret: { takes: [[jwtSecret, jwtSecret]], refuses: [] },
+  authJwtPublicKey: { takes: [['/etc/key.pem', '/etc/key.pem']], refuses: [] },
+  authIssuer: { takes: [['https://id.example/', 'https://id.example/']], refuses: [], with: jwt },
+  authAudience: { takes: [['uploads', 'uploads']], refuses: [], with: jwt },
+  authAlgorithms: {
+    takes: [['HS256,HS256', ['HS256', 'HS256']]],
+    refuses: ['none', 'HS256,none', 'hs256', 'RS1', ','],
+    with: jwt,
+  },
+  authLeeway: { takes: [['0', 0]], refuses: ['-1', '301', 'x'], with: jwt },
+  authJwksMaxAge: { takes: [['60', 60]], refuses: ['0', '100000'], with: jwks },
+  authJwksCooldown: { takes: [['0', 0]], refuses: ['-1', '4000'], with: jwks },
+  authScopes: { ...toggleCases(), with: jwt },
+  authScopeClaim: { takes: [['scp', 'scp']], refuses: [], with: { ...jwt, FILELOFT_AUTH_SCOPES: 'true' } },
+  authOwnerClaim: { takes: [['sub', 'sub']], refuses: [], with: jwt },
+  authUrlSecret: { takes: [[`${jwtSecret},${'x'.repeat(32)}`, [jwtSecret, 'x'.repeat(32)]]], refuses: [] },
   log: {
     takes: [
       ['debug', [{ target: '', level: 'debug' }]],
@@ -302,6 +330,22 @@ test('settings that contradict each other are refused', () => {
     [{ FILELOFT_SWEEP_INTERVAL: '60' }, /SWEEP_INTERVAL needs FILELOFT_ENABLE_EXPIRATION/],
     [{ FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: '1' }, /PARTIALS needs FILELOFT_ENABLE_CONCATENATION/],
     [{ FILELOFT_DISABLE_CREATION: '1', FILELOFT_ENABLE_CONCATENATION: '1' }, /DISABLE_CREATION and FILELOFT_ENABLE_C/],
+    [{ ...jwt, ...jwks }, /JWKS_URL and FILELOFT_AUTH_JWT_SECRET cannot both be set/],
+    [{ ...jwt, FILELOFT_AUTH_JWT_PUBLIC_KEY: 'k' }, /JWT_SECRET and FILELOFT_AUTH_JWT_PUBLIC_KEY cannot both be set/],
+    [{ FILELOFT_AUTH_ISSUER: 'i' }, /AUTH_ISSUER needs one of FILELOFT_AUTH_JWKS_URL, FILELOFT_AUTH_JWT_SECRET, FILE/],
+    [{ FILELOFT_AUTH_TOKENS: '0123456789abcdef', FILELOFT_AUTH_OWNER_CLAIM: 'sub' }, /OWNER_CLAIM needs one of/],
+    [{ FILELOFT_AUTH_SCOPES: '1' }, /AUTH_SCOPES needs one of/],
+    [{ ...jwt, FILELOFT_AUTH_SCOPE_CLAIM: 'scp' }, /SCOPE_CLAIM needs FILELOFT_AUTH_SCOPES/],
+    [{ ...jwt, FILELOFT_AUTH_JWKS_MAX_AGE: '60' }, /JWKS_MAX_AGE needs FILELOFT_AUTH_JWKS_URL/],
+    [{ FILELOFT_AUTH_JWT_SECRET: 'hunter2' }, /^FILELOFT_AUTH_JWT_SECRET must have at least 32 bytes$/],
+    [{ ...jwt, FILELOFT_AUTH_ALGORITHMS: 'HS256,HS512' }, /^FILELOFT_AUTH_JWT_SECRET must have at least 64 bytes$/],
+    [{ ...jwt, FILELOFT_AUTH_ALGORITHMS: 'RS256' }, /names RS256, which no secret can check/],
+    [{ ...jwks, FILELOFT_AUTH_ALGORITHMS: 'RS256,HS256' }, /names HS256, for which a public key would be no secret/],
+    [
+      { FILELOFT_AUTH_JWT_PUBLIC_KEY: 'k', FILELOFT_AUTH_ALGORITHMS: 'HS256' },
+      /names HS256, for which a public key would be no secret/,
+    ],
+    [{ ...jwt, FILELOFT_AUTH_URL_SECRET: `${'x'.repeat(32)},${jwtSecret}` }, /must not be the same/],
   ]
   for (const [environment, expected] of contradictions) {
     const problems = problemsOf(environment)
@@ -369,7 +413,8 @@ test('the backend is the one whose place is named; two, none, or settings of ano
   assert.deepEqual(problemsOf({ ...s3, FILELOFT_PART_SIZE: '64MiB', FILELOFT_BUFFER_BUDGET: '32MiB' }), [
     'FILELOFT_BUFFER_BUDGET must be at least FILELOFT_PART_SIZE',
   ])
-  const both = read({ FILELOFT_BACKEND: 'gcs', FILELOFT_GCS_BUCKET: 'b', FILELOFT_S3_BUCKET: 'b' })
+  const loopback = { FILELOFT_BIND: '127.0.0.1:1' }
+  const both = read({ ...loopback, FILELOFT_BACKEND: 'gcs', FILELOFT_GCS_BUCKET: 'b', FILELOFT_S3_BUCKET: 'b' })
   assert.deepEqual(
     [both.backend, both.warnings],
     ['gcs', ['FILELOFT_S3_BUCKET has no effect: the uploads are kept on gcs']],
@@ -396,4 +441,41 @@ test('where a setting of the storage is not set, the variables of its own tools 
   assert.deepEqual(problemsOf({ ...s3, AWS_ENDPOINT_URL_S3: 'http://' }), [
     'AWS_ENDPOINT_URL_S3 is "http://"; it must be an http or https URL such as http://localhost:9000',
   ])
+})
+
+test('secrets that are refused are not shown', () => {
+  const refused: [string, string][] = [
+    ['FILELOFT_AUTH_TOKENS', 'hunter2'],
+    ['FILELOFT_AUTH_TOKENS', '0123456789abcdef,hunter2'],
+    ['FILELOFT_AUTH_TOKENS', 'hunter2 hunter2 hunter2'],
+    ['FILELOFT_AUTH_TOKENS', '0123456789abcdef,'],
+    ['FILELOFT_AUTH_URL_SECRET', 'hunter2'],
+    ['FILELOFT_AUTH_URL_SECRET', `hunter2 ${'x'.repeat(32)}`],
+    ['FILELOFT_AUTH_URL_SECRET', `${'x'.repeat(32)},hunter2`],
+  ]
+  for (const [name, value] of refused) {
+    const [problem = '', ...more] = problemsOf({ [name]: value })
+    assert.ok(problem.startsWith(`${name} is set to something; it must be `), problem)
+    assert.ok(!problem.includes('hunter2'))
+    assert.deepEqual(more, [])
+  }
+})
+
+test('a server for everybody on an address for everybody is warned about; on loopback or a socket it is not', () => {
+  const warnings = (environment: Record<string, string>) => read(environment).warnings.join()
+  for (const bind of ['0.0.0.0:8080', '[::]:8080', '10.1.2.3:80', 'uploads.example:80']) {
+    assert.match(warnings({ FILELOFT_BIND: bind }), /no FILELOFT_AUTH_ setting says who is let in/, bind)
+  }
+  for (const bind of ['127.0.0.1:8080', '127.8.9.1:80', '[::1]:8080', 'localhost:80']) {
+    assert.equal(warnings({ FILELOFT_BIND: bind }), '', bind)
+  }
+  assert.equal(warnings({ FILELOFT_UNIX_SOCKET: '/run/fileloft.sock' }), '')
+  assert.equal(warnings({ FILELOFT_AUTH_TOKENS: '0123456789abcdef' }), '')
+  assert.equal(warnings(jwt), '')
+  assert.equal(warnings({ FILELOFT_AUTH_URL_SECRET: jwtSecret }), '')
+  assert.equal(warnings({ ...jwks, FILELOFT_AUTH_AUDIENCE: 'uploads' }), '')
+  assert.match(warnings(jwks), /AUDIENCE is not set: tokens that were issued for other services/)
+  const plain = { FILELOFT_AUTH_JWKS_URL: 'http://id.example/keys', FILELOFT_AUTH_AUDIENCE: 'uploads' }
+  assert.match(warnings(plain), /JWKS_URL is not https/)
+  assert.equal(warnings({ ...plain, FILELOFT_AUTH_JWKS_URL: 'http://[::1]:9/keys' }), '')
 })

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { openAuthorization } from './auth/authorization.ts'
+import { sign } from './auth/sign.ts'
 import { type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
 import { handlerOptions } from './handler-options.ts'
@@ -14,6 +16,11 @@ await run()
 
 async function run(): Promise<void> {
   try {
+    const [first, ...others] = process.argv.slice(2)
+    if (first === 'sign') {
+      process.stdout.write(`${await sign(others)}\n`)
+      return
+    }
     const { command, config } = readCommandLine(process.argv.slice(2))
     if (command === 'help') process.stdout.write(helpText())
     else if (command === 'version') process.stdout.write(`${version()}\n`)
@@ -74,6 +81,7 @@ async function serve(config: Config): Promise<void> {
 async function check(config: Config): Promise<void> {
   for (const warning of config.warnings) complain(warning)
   readTls(config)
+  openAuthorization(config, logsFor(config, 2).server)
   const { about, place, notice, full } = await openStorage(config)
   if (notice !== null) complain(notice)
   if (full !== null) throw full

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
+import { checkAuthorization } from './auth/check.ts'
 import { type Filter, parseFilter } from './filter.ts'
 import { type Backend, chooseBackend } from './backend.ts'
 import { nearest } from './nearest.ts'
@@ -21,7 +22,7 @@ export interface Config extends Omit<Settings, 'log' | 'backend'> {
 
 /** What the command line asks for. */
 export interface CommandLine {
-  readonly command: 'serve' | 'check' | 'sweep' | 'help' | 'version'
+  readonly command: (typeof commands)[number] | 'help' | 'version'
   readonly config: Config
 }
 
@@ -44,7 +45,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'sweep'] as const
+const commands = ['serve', 'check', 'sweep', 'sign'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 
@@ -86,8 +87,9 @@ function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>
   const warnings: string[] = []
   problems.push(...contradictions(settings, given))
   const backend = chooseBackend(settings, given)
-  problems.push(...backend.problems)
-  warnings.push(...backend.warnings)
+  const authorization = checkAuthorization(settings, given)
+  problems.push(...backend.problems, ...authorization.problems)
+  warnings.push(...backend.warnings, ...authorization.warnings)
   if (problems.length > 0) throw new ConfigError(problems)
   const log = (settings['log'] as Filter | undefined) ?? rustLog(environment, warnings)
   const config = settings as unknown as Settings
@@ -231,6 +233,7 @@ function readArguments(args: readonly string[]): {
   if (command === undefined) {
     problems.push(`${JSON.stringify(word)} is no command${suggestion(nearest(word, commands))}`)
   }
+  if (command === 'sign') problems.push('sign must be the first word, and has flags of its own: fileloft sign --help')
   for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
   return { command: special ?? command ?? 'serve', flags, problems }
 }

@@ -1,5 +1,7 @@
 import type { Hono } from 'hono'
 import type { AppEnv } from './app-env.ts'
+import { openAuthorization } from './auth/authorization.ts'
+import type { Grant } from '../grants/grant.ts'
 import type { UploadHooks } from '../hooks.ts'
 import type { Locker } from '../locker.ts'
 import type { TusHandler } from '../options.ts'
@@ -17,8 +19,10 @@ import { openTracing } from './tracing/feature.ts'
 
 /** What the server knows about a request, for the hooks of all its features. */
 export interface RequestContext {
-  /** What the client's token claims, once it is verified. */
+  /** What the client's token or signed URL claims, once it is verified. */
   readonly claims?: Readonly<Record<string, unknown>>
+  /** What the signed URL allows by which the request came. */
+  readonly grant?: Grant
 }
 
 /** A part of the server that can be switched on: authorization, webhooks, metrics. */
@@ -52,7 +56,8 @@ export async function openFeatures(
   const metrics = wantsMetrics(config) ? await openMetrics(config, storage, shared) : null
   const quota = quotaOf(config, shared, metrics?.meters)
   // What is to have spans of its own in a trace: features that ask others, not those that only count.
-  const asking: readonly Feature[] = []
+  const authorization = openAuthorization(config, logs.server)
+  const asking = [authorization].filter((feature) => feature !== null)
   const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing]
   return features.filter((feature) => feature !== null)
 }

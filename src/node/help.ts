@@ -16,6 +16,7 @@ Commands:
   serve      answer requests (the default)
   check      check the configuration and the store, and exit
   sweep      remove expired uploads once, and exit
+  sign       print a signed upload URL (fileloft sign --help)
 
   -h, --help       show this
   -V, --version    show the version

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { parseAddress } from './address.ts'
+import { parseAlgorithms, parseKeyUrl, parseTokens, parseUrlSecrets } from './auth/parse.ts'
 import { parseFilter } from './filter.ts'
 import { parseOrigins } from './origins.ts'
 import { parseSize } from './size.ts'
@@ -296,6 +297,74 @@ export const variables = {
     'tls12',
   ),
   enableH2c: toggle('FILELOFT_ENABLE_H2C', 'HTTP/2 without TLS beside HTTP/1.1 on the same port'),
+  authTokens: variable(
+    'FILELOFT_AUTH_TOKENS',
+    parsed('bearer tokens separated by commas, each of at least 16 letters, digits and -._~+/=', parseTokens),
+    'Bearer tokens that let in for everything, separated by commas, each of at least 16 characters',
+    { isSecret: true },
+  ),
+  authJwksUrl: variable(
+    'FILELOFT_AUTH_JWKS_URL',
+    parsed('an http or https URL without user and fragment', parseKeyUrl),
+    'URL of the keys (JWKS) that sign the JSON Web Tokens which let in',
+  ),
+  authJwtSecret: variable(
+    'FILELOFT_AUTH_JWT_SECRET',
+    text,
+    'Or the secret that signs them (HMAC), of at least 32 bytes',
+    { isSecret: true },
+  ),
+  authJwtPublicKey: variable(
+    'FILELOFT_AUTH_JWT_PUBLIC_KEY',
+    text,
+    'Or the public key of who signs them: PEM text or a PEM file',
+  ),
+  authIssuer: variable('FILELOFT_AUTH_ISSUER', text, 'What their iss claim must be; any when unset'),
+  authAudience: variable('FILELOFT_AUTH_AUDIENCE', text, 'What their aud claim must be or hold; any when unset'),
+  authAlgorithms: variable(
+    'FILELOFT_AUTH_ALGORITHMS',
+    parsed('algorithms such as RS256,ES256, separated by commas; never none', parseAlgorithms),
+    'How they may be signed, separated by commas; when unset HS256 with a secret, else what fits the key',
+  ),
+  authLeeway: required(
+    'FILELOFT_AUTH_LEEWAY',
+    seconds(0, 300),
+    'Seconds by which their exp and nbf may be off, as clocks are',
+    '5',
+  ),
+  authJwksMaxAge: required(
+    'FILELOFT_AUTH_JWKS_MAX_AGE',
+    seconds(1, 86_400),
+    'Seconds after which the keys are fetched again',
+    '600',
+  ),
+  authJwksCooldown: required(
+    'FILELOFT_AUTH_JWKS_COOLDOWN',
+    seconds(0, 3600),
+    'Seconds for which a token with an unknown key does not have them fetched again',
+    '30',
+  ),
+  authScopes: toggle(
+    'FILELOFT_AUTH_SCOPES',
+    'Ask JSON Web Tokens for uploads:create, uploads:write, uploads:read or uploads:delete',
+  ),
+  authScopeClaim: required(
+    'FILELOFT_AUTH_SCOPE_CLAIM',
+    text,
+    'Claim that holds the scopes: text with spaces between them, or a list',
+    'scope',
+  ),
+  authOwnerClaim: variable(
+    'FILELOFT_AUTH_OWNER_CLAIM',
+    text,
+    'Claim that says whose an upload is, such as sub; everybody else gets 404',
+  ),
+  authUrlSecret: variable(
+    'FILELOFT_AUTH_URL_SECRET',
+    parsed('secrets of at least 32 bytes without spaces, separated by commas', parseUrlSecrets),
+    'Lets in by signed URLs; several separated by commas, of which the first signs',
+    { isSecret: true },
+  ),
   log: variable(
     'FILELOFT_LOG',
     parsed('a level, or a filter such as fileloft_server=trace,warn', parseFilter),

@@ -6,6 +6,7 @@ import { appendBody } from './append.ts'
 import { assemble } from './assemble.ts'
 import type { Bucket, ByteRange, ObjectHeaders } from './bucket.ts'
 import { createBuffers } from './buffers.ts'
+import { createClaims, firstClaim } from './claims.ts'
 import { concatenateObjects } from './concatenate.ts'
 import { commit, type Engine, multipartOf, newRevision, ownVersion, readRecord, restOf } from './engine.ts'
 import { addMarkers, removeMarkers, waitingFinals } from './finals.ts'
@@ -80,6 +81,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
     // Also of one that is not whole by its record: that may not have been written any more.
     await calls.delete(keys.data(upload.id))
     await removeMarkers(engine, upload)
+    engine.claims.drop(upload.id)
   }
 
   return {
@@ -105,13 +107,14 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
         version: '',
         revision: newRevision(),
         multipartId: null,
-        nextPart: 1,
+        nextPart: firstClaim(engine.limits, engine.partSize, upload.length),
         stored: false,
         tailBytes: 0,
         rest: nothing,
       }
       const key = keys.record(upload.id)
       const version = await calls.put(key, formatRecord(created, nothing), { ifNoneMatch: '*' })
+      engine.claims.keep(created, { next: 1, end: created.nextPart })
       if (version !== null) return { ...created, version }
       try {
         return { ...created, version: await ownVersion(engine, created) }
@@ -137,6 +140,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
         )
       }
       await assemble(engine, changed)
+      engine.claims.drop(now.id)
       return commit(engine, now, { ...change, stored: true, multipartId: null }, nothing)
     },
 
@@ -219,6 +223,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     keys: objectKeys(infoPrefix),
     limits: bucket.limits,
     buffers,
+    claims: createClaims(),
     partSize,
     partConcurrency,
     checkpointMs,
