@@ -26,7 +26,7 @@ export interface UploadHooks<C = unknown> {
    * `throw new TusError('rejected', 'Sign in first', { status: 401, headers: { 'WWW-Authenticate': 'Bearer' } })`.
    * What it returns is `context` in all other hooks of this request.
    */
-  readonly onRequest?: (event: RequestEvent<C>) => C | Promise<C>
+  readonly onRequest?: (event: RequestEvent) => C | Promise<C>
 
   /**
    * Before a request works with an upload that exists, those that a concatenation names included, and before anybody
@@ -93,12 +93,12 @@ export interface RequestInfo {
   readonly remoteAddress: string | undefined
 }
 
-export interface RequestEvent<C = unknown> extends RequestInfo {
+export interface RequestEvent extends RequestInfo {
   readonly operation: Operation
   /** The upload that the path names; null where uploads are created. It need not exist. */
   readonly uploadId: string | null
   /** What the `onRequest` of earlier sets of hooks have returned (`combineHooks`); undefined where there are none. */
-  readonly context?: Partial<C> | undefined
+  readonly context?: unknown
 }
 
 export interface AccessEvent<C = unknown> extends RequestInfo {

@@ -1,6 +1,7 @@
 import type { Hono } from 'hono'
 import type { AppEnv } from './app-env.ts'
 import { openAuthorization } from './auth/authorization.ts'
+import { ownerOf } from './auth/owner.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { UploadHooks } from '../hooks.ts'
 import type { Locker } from '../locker.ts'
@@ -91,12 +92,14 @@ async function openMetrics(config: Config, storage: Storage, shared: Shared): Pr
 /** Null where nothing is limited: no request pays for it. */
 function quotaOf(config: Config, { ledger }: Shared, meters: Meters | undefined): Feature | null {
   const { active, activePerClient, bytesPerClient } = quotaLimits(config)
+  const { authOwnerClaim } = config
   if (active === 0 && activePerClient === 0 && bytesPerClient === 0) return null
   return quotaFeature({
     ledger,
     countsBytes: bytesPerClient > 0,
     trustForwarded: config.behindProxy,
-    ownerOf: () => undefined,
+    ownerOf: ({ claims }) =>
+      claims === undefined || authOwnerClaim === undefined ? null : ownerOf(claims, authOwnerClaim),
     ...(meters && { onRefusal: (limit) => meters.refusals.inc({ limit }) }),
   })
 }
