@@ -92,7 +92,7 @@ async function runCommand(line: string): Promise<void> {
         assert.match(stdout, /^HTTP\/1\.1 201 Created\r\n[\s\S]*^Location: http/im)
       })
     } else {
-      assert.match(line, /^(FILELOFT_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
+      assert.match(line, /^((FILELOFT|OTEL)_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
       if (storage?.missing === true) return
       await withServer(line, environment, () => upload(port))
     }

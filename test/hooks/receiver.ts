@@ -3,7 +3,13 @@
  * https://tus.github.io/tusd/advanced-topics/hooks/.
  */
 import { EventEmitter, once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** A hook request as the documentation shows it. */
@@ -68,35 +74,33 @@ export async function startReceiver(answer: (hook: Hook, delivery: Delivery) => 
   const { port } = server.address() as AddressInfo
 
   function listenTo(): Server {
-    return createServer(async (request, response) => {
-      let raw = ''
-      try {
-        for await (const chunk of request) raw += String(chunk)
-      } catch {
-        return
-      }
-      const delivery: Delivery = {
-        hook: JSON.parse(raw) as Hook,
-        raw,
-        headers: request.headers,
-        method: request.method ?? '',
-      }
-      deliveries.push(delivery)
-      const said = answer(delivery.hook, delivery)
-      if (said !== 'nothing') {
-        const isRaw = typeof said === 'object' && 'raw' in said
-        const {
-          raw: text,
-          status = 200,
-          type = 'text/plain',
-        } = isRaw ? (said as { raw: string; status?: number; type?: string }) : { raw: '' }
-        if (isRaw) response.writeHead(status, { 'Content-Type': type }).end(text)
-        else if (typeof said === 'number') response.writeHead(said).end()
-        else response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(said))
-        if (response.statusCode < 300) taken.push(delivery)
-      }
-      events.emit('delivery')
-    })
+    return createServer((request, response) => void receive(request, response))
+  }
+
+  async function receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let raw = ''
+    try {
+      for await (const chunk of request) raw += String(chunk)
+    } catch {
+      return
+    }
+    const delivery: Delivery = {
+      hook: JSON.parse(raw) as Hook,
+      raw,
+      headers: request.headers,
+      method: request.method ?? '',
+    }
+    deliveries.push(delivery)
+    const said = answer(delivery.hook, delivery)
+    if (said !== 'nothing') {
+      const isRaw = typeof said === 'object' && 'raw' in said
+      const { raw: text, status = 200, type = 'text/plain' } = isRaw ? said : { raw: '' }
+      if (isRaw) response.writeHead(status, { 'Content-Type': type }).end(text)
+      else if (typeof said === 'number') response.writeHead(said).end()
+      else response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(said))
+      if (response.statusCode < 300) taken.push(delivery)
+    }
+    events.emit('delivery')
   }
 
   async function down(): Promise<void> {
