@@ -20,7 +20,7 @@ export function combineHooks<C extends object = object>(sets: readonly UploadHoo
   if (onRequest.length > 0) {
     combined.onRequest = async (event) => {
       let context = {} as C
-      for (const hook of onRequest) context = { ...context, ...(await hook(event)) }
+      for (const hook of onRequest) context = { ...context, ...(await hook({ ...event, context })) }
       return context
     }
   }

@@ -76,9 +76,10 @@ export async function receiveBody(
   }
   if (contentLength === 0 && checksum === null) return { before: upload, upload, cut: null }
 
-  const { idleTimeoutMs } = context
+  const { idleTimeoutMs, minRate } = context
   const atomic = checksum !== null
-  const received = receive(incoming.body, { room, expected: contentLength, idleTimeoutMs, stop, atomic })
+  const limits = { room, expected: contentLength, idleTimeoutMs, minRate }
+  const received = receive(incoming.body, { ...limits, stop, atomic })
   const body = checksum === null ? received : verify(received, checksum.algorithms, checksum.expected)
   const onProgress = progressReporter(context, upload, caller, stop)
   const after = await context.store.append(upload, body, {

@@ -2,6 +2,7 @@ import type { Operation, UploadHooks } from '../hooks.ts'
 import type { Locker } from '../locker.ts'
 import type { Extension, ExpirationOptions, TusHandlerOptions } from '../options.ts'
 import type { NewUpload, Store, Upload } from '../store.ts'
+import type { MinRate } from '../body/pace.ts'
 import type { Stop } from '../body/receive.ts'
 import { TusError } from '../errors.ts'
 import { type Caller, requestOf } from './caller.ts'
@@ -17,6 +18,7 @@ export interface Context {
   readonly generateId: NonNullable<TusHandlerOptions['generateId']>
   readonly lockTimeoutMs: number
   readonly idleTimeoutMs: number
+  readonly minRate: MinRate | null
   readonly expiration: ExpirationOptions | null
   readonly removePartials: boolean
   readonly downloads: boolean

@@ -22,6 +22,7 @@ import { suite as locking } from './locking.ts'
 import { suite as metadata } from './metadata.ts'
 import { suite as methodOverride } from './method-override.ts'
 import { suite as options } from './options.ts'
+import { suite as pace } from './pace.ts'
 import { suite as patch } from './patch.ts'
 import { suite as ranges } from './ranges.ts'
 import type { Suite } from './support.ts'
@@ -51,6 +52,7 @@ export const suites: readonly Suite[] = [
   callbacks,
   hooks,
   interruption,
+  pace,
   locking,
   errors,
   invariants,
