@@ -123,14 +123,22 @@ test('an event that a crash has left before what it tells of happened is sent on
   const stays = await create(server.url, 5)
   await server.stop('SIGKILL')
   const leave = (type: StoredEvent['type'], pending: StoredEvent['pending'], id: string, createdAt: number) => {
+    const eventId = `${type}_${id}`
     const event: StoredEvent = {
-      ...{ fileloft: 1, eventId: `${type}_${id}`, type, uploadId: id, createdAt, at: Date.now(), pending },
-      ...{ owner: crypto.randomUUID(), leaseUntil: Date.now() + 60_000, attempts: 0, nextAt: Date.now() + 30_000 },
-      ...{
-        error: null,
-        headers: {},
-        body: JSON.stringify({ Type: type, EventID: `${type}_${id}`, Event: { Upload: { ID: id } } }),
-      },
+      fileloft: 1,
+      eventId,
+      type,
+      uploadId: id,
+      createdAt,
+      at: Date.now(),
+      pending,
+      owner: crypto.randomUUID(),
+      leaseUntil: Date.now() + 60_000,
+      attempts: 0,
+      nextAt: Date.now() + 30_000,
+      error: null,
+      headers: {},
+      body: JSON.stringify({ Type: type, EventID: eventId, Event: { Upload: { ID: id } } }),
     }
     mkdirSync(join(server.dataDir, '.hooks/waiting'), { recursive: true })
     writeFileSync(join(server.dataDir, '.hooks/waiting', nameOf(event)), JSON.stringify(event))
