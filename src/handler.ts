@@ -59,7 +59,7 @@ export function createTusHandler<C = unknown>(options: TusHandlerOptions<C>): Tu
     active++
     try {
       const { remoteAddress, remotePort } = platform ?? {}
-      const caller: Caller = { request, remoteAddress, remotePort, context: undefined, reply: null }
+      const caller: Caller = { request, remoteAddress, remotePort, context: undefined, reply: null, query: '' }
       const locator = createLocator(mount, places, request, platform)
       return await respond({ request, platform, locator, caller }, server)
     } finally {

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { openAuthorization } from './auth/authorization.ts'
+import { sign } from './auth/sign.ts'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
@@ -10,6 +12,7 @@ import { listHooks, replayHooks } from './hooks/list.ts'
 import { openOutbox, openTransport } from './hooks/open.ts'
 import { createLogs, type Logs } from './logger.ts'
 import { type RunningServer, startServer } from './server.ts'
+import { redact } from './redact.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
 
@@ -18,6 +21,11 @@ await run()
 
 async function run(): Promise<void> {
   try {
+    const [first, ...others] = process.argv.slice(2)
+    if (first === 'sign') {
+      process.stdout.write(`${await sign(others)}\n`)
+      return
+    }
     const { command, replay, config } = readCommandLine(process.argv.slice(2))
     if (command === 'help') process.stdout.write(helpText())
     else if (command === 'version') process.stdout.write(`${version()}\n`)
@@ -79,6 +87,7 @@ async function serve(config: Config): Promise<void> {
 async function check(config: Config): Promise<void> {
   for (const warning of config.warnings) complain(warning)
   readTls(config)
+  openAuthorization(config, logsFor(config, 2).server)
   openTransport(config)
   const { about, place, notice, full } = await openStorage(config)
   if (notice !== null) complain(notice)
@@ -130,7 +139,7 @@ function version(): string {
 }
 
 function complain(problem: string): void {
-  process.stderr.write(`fileloft: ${problem}\n`)
+  process.stderr.write(`fileloft: ${redact(problem)}\n`)
 }
 
 function messageOf(error: unknown): string {

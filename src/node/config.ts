@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
+import { checkAuthorization } from './auth/check.ts'
 import { type Filter, parseFilter } from './filter.ts'
 import { type Backend, chooseBackend } from './backend.ts'
 import { nearest } from './nearest.ts'
+import type { TracingSettings } from './tracing/feature.ts'
 import { flagOf, type Variable, variables } from './variables.ts'
 
 type Settings = { readonly [K in keyof typeof variables]: ValueOf<(typeof variables)[K]> }
@@ -12,6 +14,8 @@ type ValueOf<V> = V extends Variable<infer T> ? T : never
 export interface Config extends Omit<Settings, 'log' | 'backend'> {
   readonly backend: Backend
   readonly log: Filter
+  /** Null = no traces. */
+  readonly tracing: TracingSettings | null
   /** What is odd but no mistake, to be said in the log. */
   readonly warnings: readonly string[]
 }
@@ -43,7 +47,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'sweep', 'hooks'] as const
+const commands = ['serve', 'check', 'sweep', 'sign', 'hooks'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 
@@ -95,15 +99,16 @@ function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>
   const warnings: string[] = []
   problems.push(...contradictions(settings, given))
   const backend = chooseBackend(settings, given)
-  problems.push(...backend.problems)
-  warnings.push(...backend.warnings)
+  const authorization = checkAuthorization(settings, given)
+  problems.push(...backend.problems, ...authorization.problems)
+  warnings.push(...backend.warnings, ...authorization.warnings)
   if (problems.length > 0) throw new ConfigError(problems)
   const log = (settings['log'] as Filter | undefined) ?? rustLog(environment, warnings)
   const config = settings as unknown as Settings
   if (config.baseUrl !== undefined && config.behindProxy) {
     warnings.push('FILELOFT_BASE_URL decides Location; the headers FILELOFT_BEHIND_PROXY trusts have no say in it')
   }
-  return { ...config, backend: backend.name, log, warnings }
+  return { ...config, backend: backend.name, log, tracing: tracingOf(environment), warnings }
 }
 
 /** What another program's variable says, where one of those that count is set. */
@@ -143,6 +148,19 @@ function rustLog(environment: Environment, warnings: string[]): Filter {
   }
 }
 
+/** Whether the standard variables of OpenTelemetry ask for traces; its SDK reads all others by itself. */
+function tracingOf(environment: Environment): TracingSettings | null {
+  const isSet = (name: string) => (environment[name] ?? '').trim() !== ''
+  const exporter = environment['OTEL_TRACES_EXPORTER']?.trim() ?? ''
+  const asked =
+    exporter !== '' || ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'].some((name) => isSet(name))
+  const disabled = environment['OTEL_SDK_DISABLED']?.trim().toLowerCase() === 'true'
+  if (!asked || disabled || exporter === 'none') return null
+  const isNamed =
+    isSet('OTEL_SERVICE_NAME') || /(^|,)\s*service\.name\s*=/.test(environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '')
+  return { serviceName: isNamed ? undefined : 'fileloft' }
+}
+
 /** Settings that make no sense together: nothing that was set is silently without effect. */
 function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>): string[] {
   const nameOf = (key: keyof Settings) => variables[key].name
@@ -167,6 +185,9 @@ function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>)
   }
   if (settings.enableExpiration === true) needs('enableExpiration', 'expirationTtl', given.has('expirationTtl'))
   needs('expirationTtl', 'enableExpiration', settings.enableExpiration !== false)
+  needs('minRateWindow', 'minRate', given.has('minRate'))
+  needs('maxBytesPeriod', 'maxBytesPerClient', given.has('maxBytesPerClient'))
+  if (settings.metrics === true) together('metrics', 'metricsBind')
   const sweeps = settings.enableExpiration !== false || settings.enableConcatenation !== false
   needs('sweepInterval', 'enableExpiration', sweeps)
   if (settings.enableCleanupConcatPartials === true) {
@@ -245,6 +266,7 @@ function readArguments(args: readonly string[]): {
   if (command === undefined) {
     problems.push(`${JSON.stringify(word)} is no command${suggestion(nearest(word, commands))}`)
   }
+  if (command === 'sign') problems.push('sign must be the first word, and has flags of its own: fileloft sign --help')
   const replay = command === 'hooks' ? readReplay(more, all, problems) : null
   if (command !== 'hooks') {
     for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)

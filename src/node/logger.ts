@@ -1,6 +1,7 @@
 import { type DestinationStream, destination as openDestination, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import { type Filter, levelOf } from './filter.ts'
+import { loggedError } from './redact.ts'
 
 /** Where messages go, by the part of the server they come from. */
 export interface Logs {
@@ -38,6 +39,7 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
     {
       level: 'trace',
       base: null,
+      serializers: { err: loggedError },
       timestamp: isoTimes(),
       formatters: { level: (label) => ({ level: label }) },
     },

@@ -19,8 +19,15 @@ export interface NodePlatform extends Platform {
   readonly received: () => number
 }
 
-/** What Node knows about a request. Nothing is read before the body is iterated. */
-export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatform {
+/**
+ * What Node knows about a request. Nothing is read before the body is iterated.
+ * @param onReceived Called for each chunk of the body with its size in bytes.
+ */
+export function nodePlatform(
+  incoming: Incoming,
+  outgoing: Outgoing,
+  onReceived: ((size: number) => void) | null = null,
+): NodePlatform {
   let received = 0
   const { socket } = incoming
   const { remoteAddress, remotePort } = socket
@@ -31,6 +38,7 @@ export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatfo
       },
       onChunk(size) {
         received += size
+        onReceived?.(size)
       },
     }),
     trailers: () => trailersOf(incoming),

@@ -5,6 +5,7 @@ import type { Backend } from './backend.ts'
 import type { Config } from './config.ts'
 import { storageFetch } from './storage-fetch.ts'
 import type { Storage } from './storage.ts'
+import { storageObservers } from './storage-observers.ts'
 
 type Objects = Exclude<Backend, 'fs'>
 
@@ -26,10 +27,12 @@ const packages: Readonly<Record<Objects, string>> = {
  * @throws StoreError when it cannot; Error that names what is not installed.
  */
 export async function openBucket(config: Config, backend: Objects): Promise<Storage> {
+  const { observer, add: observe } = storageObservers()
   const { bucket, place } = await open(config, backend)
-  const store = objectStore(bucket, storeOptions(config))
+  const store = objectStore(bucket, { ...storeOptions(config), observer })
   await store.check()
-  return { store, locker: memoryLocker(), bucket, about: { backend, bucket: place }, place, notice: null, full: null }
+  const about = { backend, bucket: place }
+  return { store, locker: memoryLocker(), bucket, about, place, notice: null, full: null, observe }
 }
 
 async function open(config: Config, backend: Objects): Promise<Opened> {

@@ -1,4 +1,5 @@
 import type { StoreError } from '../errors.ts'
+import type { StorageObserver } from '../objects/observer.ts'
 import type { Locker } from '../locker.ts'
 import type { Bucket } from '../objects/bucket.ts'
 import type { Store } from '../store.ts'
@@ -20,6 +21,8 @@ export interface Storage {
   readonly notice: string | null
   /** That nothing more fits in. What is there can be read and removed all the same, which is how space comes back. */
   readonly full: StoreError | null
+  /** Lets somebody watch the calls to object storage from now on; there are none for files. */
+  readonly observe: (observer: StorageObserver) => void
 }
 
 /**

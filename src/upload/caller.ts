@@ -10,6 +10,8 @@ export interface Caller {
   context: unknown
   /** What hooks add to the answer. */
   reply: Reply | null
+  /** What goes behind the URL of the upload that is created: `?` and the query, or nothing. */
+  query: string
 }
 
 type EventType = 'created' | 'progress' | 'finish' | 'terminate' | 'expire'

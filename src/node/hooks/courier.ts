@@ -50,6 +50,8 @@ export interface CourierOptions {
   /** An event is given up after more tries than these, and so many milliseconds. */
   readonly retries: number
   readonly giveUpAfterMs: number
+  /** Told of each event that is given up. */
+  readonly onDead?: (type: StoredEvent['type']) => void
 }
 
 interface Entry {
@@ -201,6 +203,7 @@ export function createCourier(options: CourierOptions): Courier {
       const isLast = attempts > retries && Date.now() - event.at >= giveUpAfterMs
       const failed = { ...event, attempts, error: reason }
       if (isLast || (error instanceof HookError && error.gone)) {
+        options.onDead?.(event.type)
         log.error({ ...about, attempts, reason }, 'hook given up; `fileloft hooks replay` sends it again')
         await outbox.put('dead', { ...failed, owner: '', leaseUntil: 0 })
         return true

@@ -3,11 +3,13 @@ import type { CreateEvent, ProgressEvent, UploadEvent, UploadHooks } from '../..
 import type { Config } from '../config.ts'
 import type { Feature, RequestContext } from '../features.ts'
 import type { Logs } from '../logger.ts'
+import { type HookMetrics, noHookMetrics } from '../metrics/hook-metrics.ts'
 import type { Storage } from '../storage.ts'
 import { type Answer, refusal, toCreation, toReply } from './answer.ts'
 import { ask } from './ask.ts'
 import { createCourier } from './courier.ts'
 import { writeMessage } from './message.ts'
+import { meteredTransport } from './metered.ts'
 import type { StoredEvent } from './outbox.ts'
 import { openOutbox, openTransport } from './open.ts'
 import { placesOf } from './place.ts'
@@ -22,19 +24,39 @@ const progressTimeoutMs = 5_000
  * Webhooks or command hooks, as configured; null for none.
  * @throws Error that says in one line why they cannot be used.
  */
-export function openHooks(config: Config, logs: Logs, storage: Storage): Feature | null {
+export function openHooks(
+  config: Config,
+  logs: Logs,
+  storage: Storage,
+  metrics: HookMetrics = noHookMetrics,
+): Feature | null {
   const transport = openTransport(config)
-  return transport === null ? null : createFeature(config, logs, storage, transport)
+  return transport === null ? null : createFeature(config, logs, storage, meteredTransport(transport, metrics), metrics)
 }
 
-function createFeature(config: Config, logs: Logs, storage: Storage, transport: Transport): Feature {
+function createFeature(
+  config: Config,
+  logs: Logs,
+  storage: Storage,
+  transport: Transport,
+  metrics: HookMetrics,
+): Feature {
   const { hooksEvents, hooksRetries: retries, hooksForwardHeaders: forwarded = [] } = config
   const log = logs.hooks
   const timeoutMs = config.hooksTimeout * 1000
   const place = placesOf(config, storage)
   const outbox = openOutbox(storage)
   const giveUpAfterMs = config.hooksGiveUpAfter * 1000
-  const courier = createCourier({ outbox, transport, store: storage.store, log, timeoutMs, retries, giveUpAfterMs })
+  const courier = createCourier({
+    outbox,
+    transport,
+    store: storage.store,
+    log,
+    timeoutMs,
+    retries,
+    giveUpAfterMs,
+    onDead: (type) => metrics.delivered(type, 'dead', null),
+  })
   const stopTakeovers = startTakeovers(outbox, courier, log)
 
   const sends = (type: HookType) => hooksEvents.has(type) && transport.handles(type)

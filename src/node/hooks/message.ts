@@ -3,6 +3,7 @@ import type { RequestInfo } from '../../hooks.ts'
 import { parseMetadata } from '../../metadata.ts'
 import type { NewUpload, Upload } from '../../store.ts'
 import type { RequestContext } from '../features.ts'
+import { traceHeaders } from '../tracing/headers.ts'
 import type { Place } from './place.ts'
 import type { Message } from './transport.ts'
 import type { HookType } from './types.ts'
@@ -51,7 +52,7 @@ export function writeMessage(
     return value === null ? [] : [[name, value] as const]
   })
   const body = JSON.stringify({ Type: type, EventID: eventId, Event })
-  return { type, eventId, body, headers: Object.fromEntries(headers) }
+  return { type, eventId, body, headers: { ...Object.fromEntries(headers), ...traceHeaders() } }
 }
 
 function isKept(type: HookType): boolean {

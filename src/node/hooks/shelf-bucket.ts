@@ -18,7 +18,7 @@ export function bucketShelf(bucket: Bucket): Shelf {
     get: (key) => calls.get(start + key, null),
     delete: (key) => calls.delete(start + key),
     list: (prefix) =>
-      calls.repeat(listTimeoutMs, async (options) => {
+      calls.repeat('list', listTimeoutMs, async (options) => {
         const found: string[] = []
         for await (const { key } of bucket.list(start + prefix, options))
           found.push(key.slice(start.length + prefix.length))
