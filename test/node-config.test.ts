@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Config, ConfigError, readCommandLine } from '../src/node/config.ts'
+import { type Config, ConfigError, environmentForPrograms, readCommandLine } from '../src/node/config.ts'
 import { levelOf, parseFilter } from '../src/node/filter.ts'
 import { handlerOptions } from '../src/node/handler-options.ts'
 import { flagOf, variables } from '../src/node/variables.ts'
@@ -353,6 +353,11 @@ test('a secret that is none is refused without being shown', () => {
       'FILELOFT_HOOKS_SECRET is set to something; it must be whsec_ and the base64 of 24 to 64 bytes; several separated by commas',
     ])
   }
+})
+
+test('programs find no secret of the server in their environment, and all else', () => {
+  const given = { FILELOFT_HOOKS_SECRET: secret, FILELOFT_AZURE_CONNECTION_STRING: 's', PATH: '/bin', AWS_REGION: 'x' }
+  assert.deepEqual(environmentForPrograms(given), { PATH: '/bin', AWS_REGION: 'x' })
 })
 
 test('a misspelt event is refused with the one that may be meant', () => {

@@ -292,6 +292,6 @@ test('signed requests are verified by the library of Standard Webhooks, with the
   }
 })
 
-function byText(a: unknown, b: unknown): number {
+function byText(a: unknown[], b: unknown[]): number {
   return String(a) < String(b) ? -1 : 1
 }

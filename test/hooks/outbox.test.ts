@@ -123,9 +123,10 @@ test('an event that a crash has left before what it tells of happened is sent on
   const stays = await create(server.url, 5)
   await server.stop('SIGKILL')
   const leave = (type: StoredEvent['type'], pending: StoredEvent['pending'], id: string, createdAt: number) => {
+    const eventId = `${type}_${id}`
     const event: StoredEvent = {
       fileloft: 1,
-      eventId: `${type}_${id}`,
+      eventId,
       type,
       uploadId: id,
       createdAt,
@@ -137,7 +138,7 @@ test('an event that a crash has left before what it tells of happened is sent on
       nextAt: Date.now() + 30_000,
       error: null,
       headers: {},
-      body: JSON.stringify({ Type: type, EventID: `${type}_${id}`, Event: { Upload: { ID: id } } }),
+      body: JSON.stringify({ Type: type, EventID: eventId, Event: { Upload: { ID: id } } }),
     }
     mkdirSync(join(server.dataDir, '.hooks/waiting'), { recursive: true })
     writeFileSync(join(server.dataDir, '.hooks/waiting', nameOf(event)), JSON.stringify(event))

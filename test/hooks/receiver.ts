@@ -46,8 +46,13 @@ export interface Delivery {
   readonly method: string
 }
 
+interface RawAnswer {
+  readonly raw: string
+  readonly type: string
+}
+
 /** What is answered: JSON with status 200, a status, or anything raw; 'nothing' leaves the sender waiting. */
-export type Say = object | number | 'nothing' | { raw: string; status?: number; type?: string }
+export type Say = object | number | 'nothing' | RawAnswer
 
 export interface Receiver extends AsyncDisposable {
   readonly url: string
@@ -73,34 +78,24 @@ export async function startReceiver(answer: (hook: Hook, delivery: Delivery) => 
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo
 
-  function listenTo(): Server {
-    return createServer((request, response) => void receive(request, response))
-  }
-
-  async function receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let raw = ''
-    try {
-      for await (const chunk of request) raw += String(chunk)
-    } catch {
-      return
-    }
-    const delivery: Delivery = {
-      hook: JSON.parse(raw) as Hook,
-      raw,
-      headers: request.headers,
-      method: request.method ?? '',
-    }
+    for await (const chunk of request) raw += String(chunk)
+    const { headers, method = '' } = request
+    const delivery: Delivery = { hook: JSON.parse(raw) as Hook, raw, headers, method }
     deliveries.push(delivery)
     const said = answer(delivery.hook, delivery)
     if (said !== 'nothing') {
-      const isRaw = typeof said === 'object' && 'raw' in said
-      const { raw: text, status = 200, type = 'text/plain' } = isRaw ? said : { raw: '' }
-      if (isRaw) response.writeHead(status, { 'Content-Type': type }).end(text)
-      else if (typeof said === 'number') response.writeHead(said).end()
-      else response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(said))
+      const { raw: text, type } = rawAnswer(said)
+      response.writeHead(typeof said === 'number' ? said : 200, { 'Content-Type': type }).end(text)
       if (response.statusCode < 300) taken.push(delivery)
     }
     events.emit('delivery')
+  }
+
+  function listenTo(): Server {
+    // A sender that goes away while it sends has delivered nothing.
+    return createServer((request, response) => void take(request, response).catch(() => undefined))
   }
 
   async function down(): Promise<void> {
@@ -131,4 +126,9 @@ export async function startReceiver(answer: (hook: Hook, delivery: Delivery) => 
     },
     [Symbol.asyncDispose]: down,
   }
+}
+
+function rawAnswer(said: object | number): RawAnswer {
+  if (typeof said === 'number') return { raw: '', type: 'text/plain' }
+  return 'raw' in said ? (said as RawAnswer) : { raw: JSON.stringify(said), type: 'application/json' }
 }
