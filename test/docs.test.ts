@@ -46,13 +46,18 @@ test('the pages have snippets to run', () => {
   assert.ok(snippets.filter(({ language }) => language === 'sh').length >= 4)
 })
 
-for (const example of (await readdir(join(root, 'examples'))).filter((name) => name.endsWith('.ts'))) {
+for (const example of (await readdir(join(root, 'examples'))).filter(isServer)) {
   test(`examples/${example}, started, takes an upload`, async () => {
     const port = await freePort()
     await withServer(join(root, 'examples', example), { PORT: String(port) }, () =>
       example === 'authorize.ts' ? uploadSigned(port) : upload(port),
     )
   })
+}
+
+/** The other one only hears of uploads; test/hooks/example.test.ts runs it. */
+function isServer(name: string): boolean {
+  return name.endsWith('.ts') && name !== 'webhook-receiver.ts'
 }
 
 async function runProgram(title: string, code: string): Promise<void> {
@@ -101,16 +106,36 @@ async function runCommand(line: string): Promise<void> {
         return
       }
       if (storage?.missing === true) return
+<<<<<<< HEAD
       const token = /FILELOFT_AUTH_TOKENS=([^\s,]+)/.exec(line)?.[1]
       const headers = token === undefined ? undefined : { Authorization: `Bearer ${token}` }
       // Whoever is asked for its keys there is nobody's; without a token it does not come to that.
       const isRefused = line.includes('FILELOFT_AUTH_JWKS_URL')
       await withServer(line, environment, () => (isRefused ? expectRefusal(port) : upload(port, { headers })))
+=======
+      await withReceiver(line, async (command) => {
+        if (command.includes('fileloft hooks'))
+          await run('bash', ['-c', command], { cwd: root, env: { ...process.env, ...environment } })
+        else await withServer(command, environment, () => upload(port))
+      })
+>>>>>>> webhooks
     }
   } finally {
     await storage?.stop()
     await rm(data, { recursive: true, force: true })
   }
+}
+
+/** Runs a command that tells somebody of uploads while the example of a receiver listens there. */
+async function withReceiver(line: string, work: (line: string) => Promise<void>): Promise<void> {
+  const [url = ''] = /http:\/\/localhost:3000/.exec(line) ?? []
+  if (url === '') return work(line)
+  const port = String(await freePort())
+  const [, secret] = /FILELOFT_HOOKS_SECRET=(\S+)/.exec(line) ?? []
+  const environment = { PORT: port, ...(secret !== undefined && { HOOKS_SECRET: secret }) }
+  await withServer(join(root, 'examples/webhook-receiver.ts'), environment, () =>
+    work(line.replace(url, `http://127.0.0.1:${port}`)),
+  )
 }
 
 interface Storage {

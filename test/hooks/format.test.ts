@@ -29,7 +29,11 @@ test('each type is sent when tusd sends it, with all fields of the request', asy
   await using running = await serve()
   const { receiver, server } = running
   const meta = metadata({ filename: 'höhe.txt', empty: '' })
-  const location = await create(server.url, 11, { 'Upload-Metadata': meta, 'x-some-header': 'one', Cookie: 'c=1' })
+  const location = await create(`${server.url}?key=k`, 11, {
+    'Upload-Metadata': meta,
+    'x-some-header': 'one',
+    Cookie: 'c=1',
+  })
   const id = idOf(location)
   assert.equal((await patch(location, 0, 'hello ')).status, 204)
   assert.equal((await patch(location, 6, 'world')).status, 204)
@@ -55,7 +59,7 @@ test('each type is sent when tusd sends it, with all fields of the request', asy
     PartialUploads: null,
     Storage: null,
   })
-  assert.deepEqual([HTTPRequest.Method, HTTPRequest.URI], ['POST', '/files'])
+  assert.deepEqual([HTTPRequest.Method, HTTPRequest.URI], ['POST', '/files?key=k'])
   assert.match(HTTPRequest.RemoteAddr, /^127\.0\.0\.1:[1-9]\d*$/)
   assert.deepEqual(HTTPRequest.Header['X-Some-Header'], ['one'])
   assert.deepEqual(HTTPRequest.Header['Tus-Resumable'], ['1.0.0'])
@@ -67,6 +71,7 @@ test('each type is sent when tusd sends it, with all fields of the request', asy
   const created = receiver.of('post-create')[0]!.hook.Event
   assert.deepEqual(created.Upload, { ...Upload, ID: id, Storage })
   // What is kept until it is delivered holds no credentials.
+  assert.equal(created.HTTPRequest.URI, '/files')
   assert.equal(created.HTTPRequest.Header['Cookie'], undefined)
   assert.deepEqual(created.HTTPRequest.Header['X-Some-Header'], ['one'])
   const finished = receiver.of('post-finish')[0]!.hook

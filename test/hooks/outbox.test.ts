@@ -115,6 +115,25 @@ test('two servers on one directory deliver each event once, and one takes over w
   }
 })
 
+test('a server that starts leaves alone what another one is just sending', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))
+  await using receiver = await startReceiver(() => 'nothing')
+  try {
+    const env = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept, FILELOFT_LOG: 'debug' }
+    await using one = await startServer({ dataDir, env })
+    await upload(one.url, 'hello')
+    await receiver.until(() => receiver.deliveries.length === 1)
+    await using two = await startServer({ dataDir, env })
+    await two.logged(({ msg, events }) => msg === 'outbox of hooks looked at' && events === 2)
+    // What it would have taken over, it would have begun to send before this.
+    await upload(two.url, 'hello')
+    await receiver.until(() => receiver.deliveries.length === 2)
+    assert.equal(new Set(receiver.deliveries.map(({ hook }) => hook.EventID)).size, 2)
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
 test('an event that a crash has left before what it tells of happened is sent only if it did', async () => {
   await using receiver = await startReceiver()
   await using server = await startServer()

@@ -41,7 +41,7 @@ export function writeMessage(
     Upload: describeUpload(upload, place),
     HTTPRequest: {
       Method: request === null ? '' : methodOf(request),
-      URI: request === null ? '' : request.url.slice(request.url.indexOf('/', request.url.indexOf('://') + 3)),
+      URI: request === null ? '' : targetOf(request, isKept(type)),
       RemoteAddr: addressOf(subject),
       Header: request === null ? {} : headersOf(request, omitted),
     },
@@ -77,6 +77,12 @@ function describeUpload(upload: NewUpload | Upload, place: Place | null): object
 function methodOf({ method, headers }: Request): string {
   const override = method === 'POST' ? headers.get('x-http-method-override') : null
   return override === null ? method : override.trim().toUpperCase()
+}
+
+/** The path and the query. The query may be what a signed URL is signed by. */
+function targetOf({ url }: Request, withoutQuery: boolean): string {
+  const target = url.slice(url.indexOf('/', url.indexOf('://') + 3))
+  return withoutQuery ? target.replace(/\?.*$/, '') : target
 }
 
 /** As Go writes it: address and port. */

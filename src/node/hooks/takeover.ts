@@ -31,6 +31,7 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): (
       await courier.adopt(found.event, found.version)
       count++
     }
+    log.debug({ events: names.length }, 'outbox of hooks looked at')
     if (count > 0) log.info({ events: count }, 'hooks taken over from a process that has ended')
   }
 
