@@ -106,19 +106,15 @@ async function runCommand(line: string): Promise<void> {
         return
       }
       if (storage?.missing === true) return
-<<<<<<< HEAD
       const token = /FILELOFT_AUTH_TOKENS=([^\s,]+)/.exec(line)?.[1]
       const headers = token === undefined ? undefined : { Authorization: `Bearer ${token}` }
       // Whoever is asked for its keys there is nobody's; without a token it does not come to that.
       const isRefused = line.includes('FILELOFT_AUTH_JWKS_URL')
-      await withServer(line, environment, () => (isRefused ? expectRefusal(port) : upload(port, { headers })))
-=======
       await withReceiver(line, async (command) => {
         if (command.includes('fileloft hooks'))
           await run('bash', ['-c', command], { cwd: root, env: { ...process.env, ...environment } })
-        else await withServer(command, environment, () => upload(port))
+        else await withServer(command, environment, () => (isRefused ? expectRefusal(port) : upload(port, { headers })))
       })
->>>>>>> webhooks
     }
   } finally {
     await storage?.stop()

@@ -171,7 +171,11 @@ function planParts(
   }
 }
 
-async function fill(engine: Pick<Engine, 'bucket'>, buffer: Uint8Array, pieces: readonly Piece[]): Promise<void> {
+async function fill(
+  engine: Pick<Engine, 'bucket' | 'observer'>,
+  buffer: Uint8Array,
+  pieces: readonly Piece[],
+): Promise<void> {
   let offset = 0
   for (const { key, start, end } of pieces) {
     for await (const chunk of readObject(engine, key, { start, end })) {
