@@ -143,6 +143,7 @@ const spanned = new Set(['create', 'get', 'append', 'update', 'sync', 'terminate
 const hookNames = [
   'onRequest',
   'onAccess',
+  'onLimit',
   'onCreate',
   'onCreated',
   'onProgress',

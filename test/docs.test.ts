@@ -49,7 +49,9 @@ test('the pages have snippets to run', () => {
 for (const example of (await readdir(join(root, 'examples'))).filter(isServer)) {
   test(`examples/${example}, started, takes an upload`, async () => {
     const port = await freePort()
-    await withServer(join(root, 'examples', example), { PORT: String(port) }, () => upload(port))
+    await withServer(join(root, 'examples', example), { PORT: String(port) }, () =>
+      example === 'authorize.ts' ? uploadSigned(port) : upload(port),
+    )
   })
 }
 
@@ -97,12 +99,23 @@ async function runCommand(line: string): Promise<void> {
         assert.match(stdout, /^HTTP\/1\.1 201 Created\r\n[\s\S]*^Location: http/im)
       })
     } else {
-      assert.match(line, /^(FILELOFT_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
+      assert.match(line, /^((FILELOFT|OTEL)_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
+      if (line.includes('fileloft sign')) {
+        const { stdout } = await run('bash', ['-c', line], { cwd: root })
+        assert.match(stdout, /^http:\/\/localhost:8080\/files\?grant=[\w-]+\.[\w-]+\.[\w-]+\n$/)
+        return
+      }
       if (storage?.missing === true) return
+      const token = /FILELOFT_AUTH_TOKENS=([^\s,]+)/.exec(line)?.[1]
+      const headers = token === undefined ? undefined : { Authorization: `Bearer ${token}` }
+      // Whoever is asked for its keys there is nobody's; without a token it does not come to that.
+      const isRefused = line.includes('FILELOFT_AUTH_JWKS_URL')
       await withReceiver(line, async (command) => {
-        if (command.includes('fileloft hooks'))
+        if (command.includes('fileloft hooks')) {
           await run('bash', ['-c', command], { cwd: root, env: { ...process.env, ...environment } })
-        else await withServer(command, environment, () => upload(port))
+          return
+        }
+        await withServer(command, environment, () => (isRefused ? expectRefusal(port) : upload(port, { headers })))
       })
     }
   } finally {
@@ -190,12 +203,30 @@ async function withServer(command: string, environment: Record<string, string>, 
   }
 }
 
-/** Uploads a few bytes in two steps and checks the offset. */
-async function upload(port: number): Promise<void> {
-  const tus = { 'Tus-Resumable': '1.0.0' }
-  const created = await fetch(`http://127.0.0.1:${port}/files`, {
+/** Signs in at the example, has it sign a URL and uploads with nothing but that. */
+async function uploadSigned(port: number): Promise<void> {
+  const ask = (cookie: string) =>
+    fetch(`http://127.0.0.1:${port}/avatar-url`, { method: 'POST', headers: { Cookie: cookie } })
+  assert.equal((await ask('session=other')).status, 401)
+  await expectRefusal(port)
+  const { url } = (await (await ask('session=demo')).json()) as { url: string }
+  await upload(port, { url, headers: { 'Upload-Metadata': `filetype ${btoa('image/png')}` } })
+}
+
+async function expectRefusal(port: number): Promise<void> {
+  const answer = await fetch(`http://127.0.0.1:${port}/files`, {
     method: 'POST',
-    headers: { ...tus, 'Upload-Length': '11', 'Upload-Metadata': 'filename aGVsbG8udHh0' },
+    headers: { 'Tus-Resumable': '1.0.0', 'Upload-Length': '11' },
+  })
+  assert.ok([401, 403].includes(answer.status), await answer.text())
+}
+
+/** Uploads a few bytes in two steps and checks the offset. */
+async function upload(port: number, more: { url?: string; headers?: Record<string, string> | undefined } = {}) {
+  const tus = { 'Tus-Resumable': '1.0.0', ...more.headers }
+  const created = await fetch(more.url ?? `http://127.0.0.1:${port}/files`, {
+    method: 'POST',
+    headers: { 'Upload-Metadata': 'filename aGVsbG8udHh0', ...tus, 'Upload-Length': '11' },
   })
   assert.equal(created.status, 201, await created.text())
   const location = created.headers.get('location') ?? ''

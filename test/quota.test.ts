@@ -8,6 +8,7 @@ import type { RequestEvent } from '../src/hooks.ts'
 import { addressOf } from '../src/node/quota/client.ts'
 import { createLedger } from '../src/node/quota/ledger.ts'
 import { createShared, joinShared } from '../src/node/shared.ts'
+import { secret, token } from './auth/support.ts'
 import { createUpload, tus } from './cli-support.ts'
 import { type RawClient, rawClient } from './node-support.ts'
 import { scrape } from './support/prometheus.ts'
@@ -101,6 +102,28 @@ test('without FILELOFT_BEHIND_PROXY a forwarded address counts for nothing', asy
   using running = await stall(server, urls[0], 'X-Forwarded-For: 192.0.2.1\r\n')
   assert.equal((await patch(urls[1], 'hello', { 'X-Forwarded-For': '192.0.2.2' })).status, 429)
   running.socket.destroy()
+})
+
+test('where owners are known they are the clients, whatever address they have', async () => {
+  await using server = await startServer({
+    env: {
+      FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT: '1',
+      FILELOFT_BEHIND_PROXY: 'true',
+      FILELOFT_AUTH_JWT_SECRET: secret,
+      FILELOFT_AUTH_OWNER_CLAIM: 'sub',
+    },
+  })
+  const [ann, bob] = [token({ sub: 'ann' }), token({ sub: 'bob' })]
+  const bearer = (who: string) => ({ Authorization: `Bearer ${who}` })
+  const running = await createUpload(server.origin, 1000, bearer(ann))
+  const [anns, bobs] = [
+    await createUpload(server.origin, 5, bearer(ann)),
+    await createUpload(server.origin, 5, bearer(bob)),
+  ]
+  using body = await stall(server, running, `Authorization: Bearer ${ann}\r\nX-Forwarded-For: 192.0.2.1\r\n`)
+  assert.equal((await patch(anns, 'hello', { ...bearer(ann), 'X-Forwarded-For': '192.0.2.2' })).status, 429)
+  assert.equal((await patch(bobs, 'hello', { ...bearer(bob), 'X-Forwarded-For': '192.0.2.1' })).status, 204)
+  body.socket.destroy()
 })
 
 test('FILELOFT_MAX_BYTES_PER_CLIENT: refused until the period is over; tus-js-client waits and completes', async () => {

@@ -131,7 +131,7 @@ test('OTEL_ variables where the SDK is not installed: one line that says what to
 
 test('a collector that is away: requests are answered, the shutdown ends in time', async () => {
   await using server = await startServer({
-    env: { ...json, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', FILELOFT_SHUTDOWN_TIMEOUT: '2' },
+    env: { ...json, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', FILELOFT_SHUTDOWN_TIMEOUT: '20' },
   })
   await createUpload(server.origin, 5)
   const started = Date.now()

@@ -100,7 +100,8 @@ function quotaOf(config: Config, { ledger }: Shared, meters: Meters | undefined)
     ledger,
     countsBytes: bytesPerClient > 0,
     trustForwarded: config.behindProxy,
-    ownerOf: ({ claims }) => (claims && authOwnerClaim ? (ownerOf(claims, authOwnerClaim) ?? undefined) : undefined),
+    ownerOf: ({ claims }) =>
+      claims === undefined || authOwnerClaim === undefined ? null : ownerOf(claims, authOwnerClaim),
     ...(meters && { onRefusal: (limit) => meters.refusals.inc({ limit }) }),
   })
 }

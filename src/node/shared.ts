@@ -41,7 +41,11 @@ export function createShared(limits: QuotaLimits): MainShared {
   return {
     ledger,
     metrics,
-    join: (collect) => void members.push(collect),
+    join(collect) {
+      members.push(collect)
+      // Some of the process's own figures begin when they are first wanted.
+      whole ??= loadProcessMetrics()
+    },
     connect(port) {
       const methods: MainMethods = {
         enter: (client, slot) => ledger.enter(client, slot),

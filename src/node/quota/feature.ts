@@ -14,7 +14,7 @@ export interface QuotaOptions {
   /** As in `addressOf`. */
   readonly trustForwarded: boolean
   /** Who asks, where that is known: the owner of uploads. */
-  readonly ownerOf: (context: Partial<RequestContext>) => string | undefined
+  readonly ownerOf: (context: Partial<RequestContext>) => string | null
   readonly onRefusal?: (limit: Refusal['limit']) => void
 }
 
@@ -67,7 +67,7 @@ export function quotaFeature(options: QuotaOptions): Feature {
       if (exchange === undefined || !isBody || !hasBody(exchange.incoming)) return {}
       const owner = ownerOf(context ?? {})
       const client =
-        owner === undefined ? `address ${addressOf(request.headers, remoteAddress, trustForwarded)}` : `owner ${owner}`
+        owner === null ? `address ${addressOf(request.headers, remoteAddress, trustForwarded)}` : `owner ${owner}`
       await begin(exchange, client, uploadId ?? ` ${randomUUID()}`)
       return {}
     },

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { TusHandler } from '../../options.ts'
 import { exchangeOf } from '../exchange.ts'
@@ -53,6 +54,9 @@ export async function openTracing(settings: TracingSettings, storage: Storage, l
   }
 }
 
+/** Milliseconds in which spans that are left are sent at a shutdown. */
+const flushMs = 2_000
+
 async function startSdk({ serviceName }: TracingSettings, log: Logger) {
   const { api, NodeSDK } = await load()
   // Metrics and logs go their own ways.
@@ -70,8 +74,11 @@ async function startSdk({ serviceName }: TracingSettings, log: Logger) {
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   )
   sdk.start()
-  // What a collector that is away did not get must not make a shutdown fail.
-  return { api, shutdown: () => sdk.shutdown().catch(() => {}) }
+  return {
+    api,
+    // A collector that is away must not hold up the end.
+    shutdown: () => Promise.race([sdk.shutdown().catch(ignore), delay(flushMs, undefined, { ref: false })]),
+  }
 }
 
 async function load() {
