@@ -111,9 +111,11 @@ async function runCommand(line: string): Promise<void> {
       // Whoever is asked for its keys there is nobody's; without a token it does not come to that.
       const isRefused = line.includes('FILELOFT_AUTH_JWKS_URL')
       await withReceiver(line, async (command) => {
-        if (command.includes('fileloft hooks'))
+        if (command.includes('fileloft hooks')) {
           await run('bash', ['-c', command], { cwd: root, env: { ...process.env, ...environment } })
-        else await withServer(command, environment, () => (isRefused ? expectRefusal(port) : upload(port, { headers })))
+          return
+        }
+        await withServer(command, environment, () => (isRefused ? expectRefusal(port) : upload(port, { headers })))
       })
     }
   } finally {

@@ -108,7 +108,7 @@ async function sendParts(
 }
 
 async function sendPart(
-  { calls, buffers, bucket }: Engine,
+  { calls, buffers, bucket, observer }: Engine,
   multipart: Multipart,
   partNumber: number,
   { size, pieces, isCopied }: PlannedPart,
@@ -121,7 +121,7 @@ async function sendPart(
   }
   const buffer = await buffers.take(size, holder)
   try {
-    await fill({ bucket }, buffer, pieces)
+    await fill({ bucket, observer }, buffer, pieces)
     return await calls.putPart(multipart, partNumber, buffer)
   } finally {
     buffers.forget(buffer, holder)

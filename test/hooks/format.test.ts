@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { SignJWT } from 'jose'
 import { Webhook } from 'standardwebhooks'
 import { startServer } from '../support/server.ts'
 import { all, create, head, idOf, metadata, octets, patch, post, remove, upload } from './client.ts'
@@ -300,3 +301,29 @@ test('signed requests are verified by the library of Standard Webhooks, with the
 function byText(a: unknown[], b: unknown[]): number {
   return String(a) < String(b) ? -1 : 1
 }
+
+test('what the client’s token claims is told, to all hooks of the request; the token itself is kept nowhere', async () => {
+  const secret = 'a-secret-of-more-than-thirty-two-bytes'
+  const [issuer, audience] = ['https://id.example.com/', 'uploads']
+  await using running = await serve(() => ({}), {
+    FILELOFT_AUTH_JWT_SECRET: secret,
+    FILELOFT_AUTH_ISSUER: issuer,
+    FILELOFT_AUTH_AUDIENCE: audience,
+  })
+  const { receiver, server } = running
+  const token = await new SignJWT({ sub: 'ann' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer(issuer)
+    .setAudience(audience)
+    .setIssuedAt()
+    .setExpirationTime('1 minute')
+    .sign(new TextEncoder().encode(secret))
+  assert.equal((await post(server.url, { 'Upload-Length': '5' })).status, 401)
+  await upload(server.url, 'hello', { Authorization: `Bearer ${token}` })
+  await receiver.until(() => receiver.of('post-finish').length === 1)
+  for (const { hook, raw } of receiver.deliveries) {
+    assert.equal((hook.Event as { Claims?: { sub?: string } }).Claims?.sub, 'ann', hook.Type)
+    const isKept = ['post-create', 'post-finish'].includes(hook.Type)
+    assert.equal(raw.includes(token), !isKept, hook.Type)
+  }
+})
