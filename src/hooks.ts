@@ -91,6 +91,8 @@ export interface RequestInfo {
   readonly request: Request
   /** The client's address as the connection shows it; undefined where the runtime does not tell. */
   readonly remoteAddress: string | undefined
+  /** The client's port on that address; undefined where the runtime does not tell. */
+  readonly remotePort: number | undefined
 }
 
 export interface RequestEvent extends RequestInfo {
@@ -98,7 +100,7 @@ export interface RequestEvent extends RequestInfo {
   /** The upload that the path names; null where uploads are created. It need not exist. */
   readonly uploadId: string | null
   /** What the `onRequest` of earlier sets of hooks have returned (`combineHooks`); undefined where there are none. */
-  readonly context?: unknown
+  readonly context?: object | undefined
 }
 
 export interface AccessEvent<C = unknown> extends RequestInfo {
@@ -135,8 +137,9 @@ export interface UploadEvent<C = unknown> {
    * them. `null` when a sweep did.
    */
   readonly request: Request | null
-  /** The client's address, as in `RequestInfo`. */
+  /** The client's address and port, as in `RequestInfo`. */
   readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
   /** What `onRequest` returned for that request; undefined in a sweep. */
   readonly context: C | undefined
 }

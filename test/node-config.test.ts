@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Config, ConfigError, readCommandLine } from '../src/node/config.ts'
+import { type Config, ConfigError, environmentForPrograms, readCommandLine } from '../src/node/config.ts'
 import { levelOf, parseFilter } from '../src/node/filter.ts'
 import { handlerOptions } from '../src/node/handler-options.ts'
 import { flagOf, variables } from '../src/node/variables.ts'
@@ -23,6 +23,8 @@ const azure = { FILELOFT_AZURE_CONTAINER: 'c', FILELOFT_AZURE_ACCOUNT: 'a' }
 const jwtSecret = 'a-secret-for-tokens-of-32-bytes!'
 const jwt = { FILELOFT_AUTH_JWT_SECRET: jwtSecret }
 const jwks = { FILELOFT_AUTH_JWKS_URL: 'https://id.example/keys' }
+const hooks = { FILELOFT_HOOKS_URL: 'http://localhost:3000' }
+const secret = `whsec_${'A'.repeat(32)}`
 
 /** A value that is taken, what it becomes, what it needs beside it, and values that are refused. */
 const cases: {
@@ -215,6 +217,46 @@ const cases: {
     ],
     refuses: ['loud', 'debgu', 'fileloft=loud', 'a=b=c', '=warn'],
   },
+  hooksUrl: {
+    takes: [
+      ['http://localhost:3000/hooks?token=a', 'http://localhost:3000/hooks?token=a'],
+      ['https://app.example', 'https://app.example/'],
+    ],
+    refuses: ['localhost:3000', '/hooks', 'ftp://a/', 'http://user:pass@a/', 'http://a/#b', 'http:a'],
+  },
+  hooksDir: { takes: [['/etc/fileloft/hooks', '/etc/fileloft/hooks']], refuses: [] },
+  hooksEvents: {
+    takes: [
+      ['pre-create', new Set(['pre-create'])],
+      ['post-finish, pre-terminate,', new Set(['post-finish', 'pre-terminate'])],
+    ],
+    refuses: ['pre-creat', 'pre-create;post-create', 'PRE-CREATE', 'finish'],
+    with: hooks,
+  },
+  hooksForwardHeaders: {
+    takes: [['Authorization, X-Team', ['Authorization', 'X-Team']]],
+    refuses: ['a b', 'Authorization;Cookie', 'Host', 'a,content-length', 'Webhook-Signature', 'Connection'],
+    with: hooks,
+  },
+  hooksTimeout: { takes: [['2.5', 2.5]], refuses: ['0', '301', '5s'], with: hooks },
+  hooksRetries: {
+    takes: [
+      ['0', 0],
+      ['10', 10],
+    ],
+    refuses: ['-1', '101', '1.5'],
+    with: hooks,
+  },
+  hooksGiveUpAfter: { takes: [['0', 0]], refuses: ['-1', '1d'], with: hooks },
+  hooksSecret: {
+    takes: [
+      [secret, [Buffer.alloc(24)]],
+      [`${secret},${secret}`, [Buffer.alloc(24), Buffer.alloc(24)]],
+    ],
+    // Named in no message: see below.
+    refuses: [],
+    with: hooks,
+  },
   logFormat: { takes: [['json', 'json']], refuses: ['xml'] },
 }
 
@@ -255,6 +297,7 @@ test('without any setting the defaults are those of the table', () => {
     idleTimeoutMs: 60_000,
     minRate: 0,
     minRateWindowMs: 10_000,
+    progressIntervalMs: 1000,
     downloads: false,
     removePartials: false,
     extensions: {
@@ -304,6 +347,46 @@ test('a password in a value is not repeated', () => {
   ])
 })
 
+test('a secret that is none is refused without being shown', () => {
+  for (const wrong of ['whsec_', 'whsec_AAAA', secret.slice(6), `${secret}A`, `whsec_${'A'.repeat(88)}`, 'hunter2']) {
+    assert.deepEqual(problemsOf({ ...hooks, FILELOFT_HOOKS_SECRET: wrong }), [
+      'FILELOFT_HOOKS_SECRET is set to something; it must be whsec_ and the base64 of 24 to 64 bytes; several separated by commas',
+    ])
+  }
+})
+
+test('programs find no secret of the server in their environment, and all else', () => {
+  const given = { FILELOFT_HOOKS_SECRET: secret, FILELOFT_AZURE_CONNECTION_STRING: 's', PATH: '/bin', AWS_REGION: 'x' }
+  assert.deepEqual(environmentForPrograms(given), { PATH: '/bin', AWS_REGION: 'x' })
+})
+
+test('a misspelt event is refused with the one that may be meant', () => {
+  assert.match(
+    problemsOf({ ...hooks, FILELOFT_HOOKS_EVENTS: 'pre-create,post-finnish' }).join(),
+    /^FILELOFT_HOOKS_EVENTS is "pre-create,post-finnish"; .*: "post-finnish" is none; post-finish may be meant$/,
+  )
+})
+
+test('the command hooks takes replay with ids or --all, and nothing else', () => {
+  const replayOf = (...args: string[]) => readCommandLine(['hooks', ...args], hooks).replay
+  assert.equal(replayOf(), null)
+  assert.deepEqual(replayOf('replay', 'a', 'b'), ['a', 'b'])
+  assert.equal(replayOf('replay', '--all'), 'all')
+  assert.deepEqual(problemsOf(hooks, ['hooks', 'replya']), ['"replya" is no command of hooks; replay may be meant'])
+  for (const args of [['replay'], ['replay', 'a', '--all']]) {
+    assert.deepEqual(problemsOf(hooks, ['hooks', ...args]), ['replay needs the ids of events, or --all'])
+  }
+  for (const args of [
+    ['hooks', '--all'],
+    ['sweep', '--all'],
+  ]) {
+    assert.deepEqual(problemsOf(hooks, args), ['--all is for `fileloft hooks replay`'])
+  }
+  assert.deepEqual(problemsOf({}, ['hooks', 'replay', '--all']), [
+    'replay needs FILELOFT_HOOKS_URL or FILELOFT_HOOKS_DIR',
+  ])
+})
+
 test('settings that contradict each other are refused', () => {
   const contradictions: [Record<string, string>, RegExp][] = [
     [
@@ -346,6 +429,10 @@ test('settings that contradict each other are refused', () => {
       /names HS256, for which a public key would be no secret/,
     ],
     [{ ...jwt, FILELOFT_AUTH_URL_SECRET: `${'x'.repeat(32)},${jwtSecret}` }, /must not be the same/],
+    [{ ...hooks, FILELOFT_HOOKS_DIR: '/h' }, /HOOKS_URL and FILELOFT_HOOKS_DIR cannot both be set/],
+    [{ FILELOFT_HOOKS_EVENTS: 'pre-create' }, /HOOKS_EVENTS needs FILELOFT_HOOKS_URL or FILELOFT_HOOKS_DIR/],
+    [{ FILELOFT_HOOKS_DIR: '/h', FILELOFT_HOOKS_SECRET: secret }, /HOOKS_SECRET needs FILELOFT_HOOKS_URL$/],
+    [{ FILELOFT_HOOKS_DIR: '/h', FILELOFT_HOOKS_FORWARD_HEADERS: 'a' }, /FORWARD_HEADERS needs FILELOFT_HOOKS_URL$/],
   ]
   for (const [environment, expected] of contradictions) {
     const problems = problemsOf(environment)

@@ -23,6 +23,8 @@ export interface Config extends Omit<Settings, 'log' | 'backend'> {
 /** What the command line asks for. */
 export interface CommandLine {
   readonly command: (typeof commands)[number] | 'help' | 'version'
+  /** What `fileloft hooks replay` names: ids of events, or all that are dead. Null for a list. */
+  readonly replay: readonly string[] | 'all' | null
   readonly config: Config
 }
 
@@ -45,7 +47,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'sweep', 'sign'] as const
+const commands = ['serve', 'check', 'sweep', 'sign', 'hooks'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 
@@ -54,9 +56,13 @@ const names = entries.map(([, { name }]) => name)
  * @throws ConfigError with all problems at once.
  */
 export function readCommandLine(args: readonly string[], environment: Environment = process.env): CommandLine {
-  const { command, flags, problems } = readArguments(args)
-  if (command === 'help' || command === 'version') return { command, config: readConfig({}, new Map(), []) }
-  return { command, config: readConfig(environment, flags, problems) }
+  const { command, replay, flags, problems } = readArguments(args)
+  if (command === 'help' || command === 'version') return { command, replay, config: readConfig({}, new Map(), []) }
+  const config = readConfig(environment, flags, problems)
+  if (replay !== null && config.hooksUrl === undefined && config.hooksDir === undefined) {
+    throw new ConfigError([`replay needs ${variables.hooksUrl.name} or ${variables.hooksDir.name}`])
+  }
+  return { command, replay, config }
 }
 
 /**
@@ -65,6 +71,12 @@ export function readCommandLine(args: readonly string[], environment: Environmen
  */
 export function widenThreadPool(threads: number): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(threads)
+}
+
+/** What programs that the server starts find in their environment: everything but its secrets. */
+export function environmentForPrograms(environment: Environment = process.env): Environment {
+  const secrets = new Set(entries.filter(([, { isSecret }]) => isSecret).map(([, { name }]) => name))
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !secrets.has(name)))
 }
 
 function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>, before: readonly string[]): Config {
@@ -184,6 +196,20 @@ function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>)
   for (const key of ['disableCreationWithUpload', 'disableDeferLength', 'enableConcatenation'] as const) {
     if (settings.disableCreation === true && settings[key] === true) together('disableCreation', key)
   }
+  return [...problems, ...hookProblems(given)]
+}
+
+/** @returns what speaks against the settings of hooks. */
+function hookProblems(given: ReadonlySet<string>): string[] {
+  const { hooksUrl, hooksDir, ...others } = Object.fromEntries(keysOf('hooks').map((key) => [key, variables[key].name]))
+  if (given.has('hooksUrl') && given.has('hooksDir')) return [`${hooksUrl} and ${hooksDir} cannot both be set`]
+  if (given.has('hooksUrl')) return []
+  const problems: string[] = []
+  for (const [key, name] of Object.entries(others).filter(([key]) => given.has(key))) {
+    const isOfUrls = key === 'hooksSecret' || key === 'hooksForwardHeaders'
+    if (isOfUrls) problems.push(`${name} needs ${hooksUrl}`)
+    else if (!given.has('hooksDir')) problems.push(`${name} needs ${hooksUrl} or ${hooksDir}`)
+  }
   return problems
 }
 
@@ -193,12 +219,14 @@ function keysOf(prefix: string): (keyof Settings)[] {
 
 function readArguments(args: readonly string[]): {
   command: CommandLine['command']
+  replay: CommandLine['replay']
   flags: Map<string, Source>
   problems: string[]
 } {
   const options: Record<string, { type: 'boolean' | 'string'; short?: string }> = {
     help: { type: 'boolean', short: 'h' },
     version: { type: 'boolean', short: 'V' },
+    all: { type: 'boolean' },
   }
   for (const [, { name, isSwitch }] of entries) options[flagOf(name)] = { type: isSwitch ? 'boolean' : 'string' }
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true })
@@ -207,12 +235,17 @@ function readArguments(args: readonly string[]): {
   const problems: string[] = []
   const words: string[] = []
   let special: 'help' | 'version' | null = null
+  let all = false
   for (const token of tokens) {
     if (token.kind === 'positional') words.push(token.value)
     if (token.kind !== 'option') continue
     const { name: flag, value, rawName } = token
     if (flag === 'help' || flag === 'version') {
       special ??= flag
+      continue
+    }
+    if (flag === 'all') {
+      all = true
       continue
     }
     const variable = entries.find(([, { name }]) => flagOf(name) === flag)?.[1]
@@ -234,6 +267,23 @@ function readArguments(args: readonly string[]): {
     problems.push(`${JSON.stringify(word)} is no command${suggestion(nearest(word, commands))}`)
   }
   if (command === 'sign') problems.push('sign must be the first word, and has flags of its own: fileloft sign --help')
-  for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
-  return { command: special ?? command ?? 'serve', flags, problems }
+  const replay = command === 'hooks' ? readReplay(more, all, problems) : null
+  if (command !== 'hooks') {
+    for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
+    if (all) problems.push('--all is for `fileloft hooks replay`')
+  }
+  return { command: special ?? command ?? 'serve', replay, flags, problems }
+}
+
+/** What stands after `hooks`. */
+function readReplay(words: readonly string[], all: boolean, problems: string[]): CommandLine['replay'] {
+  const [word, ...ids] = words
+  if (word === undefined) {
+    if (all) problems.push('--all is for `fileloft hooks replay`')
+    return null
+  }
+  if (word !== 'replay')
+    problems.push(`${JSON.stringify(word)} is no command of hooks${suggestion(nearest(word, ['replay']))}`)
+  else if (all === ids.length > 0) problems.push('replay needs the ids of events, or --all')
+  return all ? 'all' : ids
 }

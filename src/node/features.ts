@@ -9,6 +9,7 @@ import type { TusHandler } from '../options.ts'
 import type { Store } from '../store.ts'
 import type { Config } from './config.ts'
 import type { Exchange } from './exchange.ts'
+import { openHooks } from './hooks/feature.ts'
 import type { Logs } from './logger.ts'
 import type { Metrics } from './metrics/feature.ts'
 import type { Meters } from './metrics/meters.ts'
@@ -58,7 +59,8 @@ export async function openFeatures(
   const quota = quotaOf(config, shared, metrics?.meters)
   // What is to have spans of its own in a trace: features that ask others, not those that only count.
   const authorization = openAuthorization(config, logs.server)
-  const asking = [authorization].filter((feature) => feature !== null)
+  const webhooks = openHooks(config, logs, storage, metrics?.hookMetrics)
+  const asking = [authorization, webhooks].filter((feature) => feature !== null)
   const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing]
   return features.filter((feature) => feature !== null)
 }

@@ -12,6 +12,8 @@ export function handlerOptions(config: Config): Omit<TusHandlerOptions, 'store' 
     idleTimeoutMs: milliseconds(config.idleTimeout),
     minRate: config.minRate,
     minRateWindowMs: milliseconds(config.minRateWindow),
+    // As often as tusd tells of progress.
+    progressIntervalMs: 1000,
     downloads: config.enableDownload,
     removePartials: config.enableCleanupConcatPartials,
     extensions: {

@@ -11,6 +11,8 @@ export interface Logs {
   readonly http: Logger
   /** Failures of the handler and its store: `fileloft::handler`. */
   readonly handler: Logger
+  /** What became of hooks: `fileloft::hooks`. */
+  readonly hooks: Logger
   /** Resolves once everything logged so far is written. */
   flush(): Promise<void>
   /** Writes what is still on its way at once, for a process that dies. */
@@ -52,6 +54,7 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
     server: child('fileloft_server'),
     http: child('fileloft::http'),
     handler: child('fileloft::handler'),
+    hooks: child('fileloft::hooks'),
     flush: () => new Promise((resolve) => output.flush(() => resolve())),
     flushNow() {
       try {

@@ -30,7 +30,7 @@ export function nodePlatform(
 ): NodePlatform {
   let received = 0
   const { socket } = incoming
-  const { remoteAddress } = socket
+  const { remoteAddress, remotePort } = socket
   return {
     body: readBody(incoming, {
       onStart() {
@@ -43,6 +43,7 @@ export function nodePlatform(
     }),
     trailers: () => trailersOf(incoming),
     ...(remoteAddress !== undefined && { remoteAddress }),
+    ...(remotePort !== undefined && { remotePort }),
     encrypted: 'encrypted' in socket && socket.encrypted === true,
     received: () => received,
   }

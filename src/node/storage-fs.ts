@@ -23,6 +23,7 @@ export async function openFiles(config: Config, preferred = defaultDirectory): P
   return {
     store,
     locker: fsLocker({ directory: locks }),
+    bucket: null,
     about: { backend: 'fs', directory },
     place: directory,
     notice:

@@ -1,6 +1,6 @@
 import { memoryLocker } from '../lockers/memory.ts'
-import type { ObjectStoreOptions } from '../objects/store.ts'
-import type { Store } from '../store.ts'
+import type { Bucket } from '../objects/bucket.ts'
+import { objectStore, type ObjectStoreOptions } from '../objects/store.ts'
 import type { Backend } from './backend.ts'
 import type { Config } from './config.ts'
 import { storageFetch } from './storage-fetch.ts'
@@ -8,6 +8,12 @@ import type { Storage } from './storage.ts'
 import { storageObservers } from './storage-observers.ts'
 
 type Objects = Exclude<Backend, 'fs'>
+
+interface Opened {
+  readonly bucket: Bucket
+  /** For messages. */
+  readonly place: string
+}
 
 /** What has to be installed beside fileloft for each backend: whoever uses another one does without. */
 const packages: Readonly<Record<Objects, string>> = {
@@ -22,25 +28,22 @@ const packages: Readonly<Record<Objects, string>> = {
  */
 export async function openBucket(config: Config, backend: Objects): Promise<Storage> {
   const { observer, add: observe } = storageObservers()
-  const { store, place } = await open(config, backend, { ...common(config), observer })
-  await store.check?.()
-  return { store, locker: memoryLocker(), about: { backend, bucket: place }, place, notice: null, full: null, observe }
+  const { bucket, place } = await open(config, backend)
+  const store = objectStore(bucket, { ...storeOptions(config), observer })
+  await store.check()
+  const about = { backend, bucket: place }
+  return { store, locker: memoryLocker(), bucket, about, place, notice: null, full: null, observe }
 }
 
-interface Opened {
-  readonly store: Store
-  readonly place: string
-}
-
-async function open(config: Config, backend: Objects, options: ObjectStoreOptions): Promise<Opened> {
+async function open(config: Config, backend: Objects): Promise<Opened> {
   try {
     switch (backend) {
       case 's3':
-        return await openS3(config, options)
+        return await openS3(config)
       case 'gcs':
-        return await openGcs(config, options)
+        return await openGcs(config)
       case 'azure':
-        return await openAzure(config, options)
+        return await openAzure(config)
     }
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
@@ -55,15 +58,14 @@ async function open(config: Config, backend: Objects, options: ObjectStoreOption
   }
 }
 
-async function openS3(config: Config, options: ObjectStoreOptions): Promise<Opened> {
+async function openS3(config: Config): Promise<Opened> {
   const { s3Bucket: bucket = '', s3Prefix: prefix, s3Endpoint: endpoint, s3Region: region } = config
   const { s3ForcePathStyle: forcePathStyle, s3AllowUnfenced: allowUnfenced } = config
-  const [{ s3Store }, { fromNodeProviderChain }] = await Promise.all([
-    import('../stores/s3.ts'),
+  const [{ s3Bucket }, { fromNodeProviderChain }] = await Promise.all([
+    import('../buckets/s3.ts'),
     import('@aws-sdk/credential-providers'),
   ])
-  const store = s3Store({
-    ...options,
+  const opened = s3Bucket({
     bucket,
     allowUnfenced,
     fetch: storageFetch(),
@@ -73,38 +75,37 @@ async function openS3(config: Config, options: ObjectStoreOptions): Promise<Open
     ...(region !== undefined && { region }),
     ...(forcePathStyle !== undefined && { forcePathStyle }),
   })
-  return { store, place: `s3://${bucket}/${prefix ?? ''}` }
+  return { bucket: opened, place: `s3://${bucket}/${prefix ?? ''}` }
 }
 
-async function openGcs(config: Config, options: ObjectStoreOptions): Promise<Opened> {
+async function openGcs(config: Config): Promise<Opened> {
   const { gcsBucket: bucket = '', gcsPrefix: prefix, gcsEndpoint: endpoint } = config
-  const { gcsStore } = await import('../stores/gcs.ts')
-  const store = gcsStore({
-    ...options,
+  const { gcsBucket } = await import('../buckets/gcs.ts')
+  const opened = gcsBucket({
     bucket,
     ...(prefix !== undefined && { prefix }),
     ...(endpoint !== undefined && { endpoint }),
   })
-  return { store, place: `gs://${bucket}/${prefix ?? ''}` }
+  return { bucket: opened, place: `gs://${bucket}/${prefix ?? ''}` }
 }
 
-async function openAzure(config: Config, options: ObjectStoreOptions): Promise<Opened> {
+async function openAzure(config: Config): Promise<Opened> {
   const { azureContainer: container = '', azurePrefix: prefix, azureConnectionString: connectionString } = config
   const { azureAccount: account, azureEndpoint: endpoint } = config
-  const { azureStore } = await import('../stores/azure.ts')
-  const shared = { ...options, container, ...(prefix !== undefined && { prefix }) }
+  const { azureBucket } = await import('../buckets/azure.ts')
+  const shared = { container, ...(prefix !== undefined && { prefix }) }
   const place = `azure://${container}/${prefix ?? ''}`
-  if (connectionString !== undefined) return { store: azureStore({ ...shared, connectionString }), place }
+  if (connectionString !== undefined) return { bucket: azureBucket({ ...shared, connectionString }), place }
   const { DefaultAzureCredential } = await import('@azure/identity')
-  const store = azureStore({
+  const bucket = azureBucket({
     ...shared,
     credential: new DefaultAzureCredential(),
     ...(account !== undefined && { account }),
     ...(endpoint !== undefined && { endpoint }),
   })
-  return { store, place }
+  return { bucket, place }
 }
 
-function common({ partSize, partConcurrency, bufferBudget, infoPrefix }: Config): ObjectStoreOptions {
+function storeOptions({ partSize, partConcurrency, bufferBudget, infoPrefix }: Config): ObjectStoreOptions {
   return { partSize, partConcurrency, bufferBudget, ...(infoPrefix !== undefined && { infoPrefix }) }
 }

@@ -1,6 +1,8 @@
 import * as v from 'valibot'
 import { parseAddress } from './address.ts'
 import { parseAlgorithms, parseKeyUrl, parseTokens, parseUrlSecrets } from './auth/parse.ts'
+import { parseSecrets } from './hooks/signature.ts'
+import { defaultTypes, hookTypes, parseTypes } from './hooks/types.ts'
 import { parseFilter } from './filter.ts'
 import { parseOrigins } from './origins.ts'
 import { parseSize } from './size.ts'
@@ -83,6 +85,22 @@ const mode = parsed('a file mode in octal, such as 0660', (value) =>
 )
 const oneOf = <T extends string>(...names: readonly T[]) =>
   parsed(names.join(', '), (value) => names.find((name) => name === value.toLowerCase()) ?? null)
+
+const hooksUrl = parsed('an http or https URL without user and fragment', (value) => {
+  const url = URL.parse(value)
+  if (url === null || !/^https?:\/\//i.test(value)) return null
+  return url.username === '' && url.password === '' && !value.includes('#') ? url.href : null
+})
+/** What belongs to one connection, or is ours to say. */
+const unforwardable =
+  /^(?:connection|content-.*|expect|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|user-agent|webhook-.*)$/i
+const forwardable = parsed('names of headers, separated by commas', (value) => {
+  const names = value.split(',').map((name) => name.trim())
+  const bad = names.find((name) => unforwardable.test(name))
+  if (bad !== undefined) throw new Error(`${bad} cannot be forwarded`)
+  return names.every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name)) ? names : null
+})
+const otherTypes = hookTypes.filter((type) => !defaultTypes.split(',').includes(type))
 
 function variable<T>(
   name: string,
@@ -363,6 +381,43 @@ export const variables = {
     'FILELOFT_AUTH_URL_SECRET',
     parsed('secrets of at least 32 bytes without spaces, separated by commas', parseUrlSecrets),
     'Lets in by signed URLs; several separated by commas, of which the first signs',
+    { isSecret: true },
+  ),
+  hooksUrl: variable('FILELOFT_HOOKS_URL', hooksUrl, 'URL that is told of uploads, in the format of tusd’s HTTP hooks'),
+  hooksDir: variable('FILELOFT_HOOKS_DIR', text, 'Folder of programs named after the events that they are run for'),
+  hooksEvents: required(
+    'FILELOFT_HOOKS_EVENTS',
+    parsed(`names separated by commas, of ${hookTypes.join(', ')}`, parseTypes),
+    `Events to tell of, separated by commas; there are also ${otherTypes.join(' and ')}`,
+    defaultTypes,
+  ),
+  hooksForwardHeaders: variable(
+    'FILELOFT_HOOKS_FORWARD_HEADERS',
+    forwardable,
+    'Headers of the client’s request that go along with each hook, such as Authorization,Cookie',
+  ),
+  hooksTimeout: required(
+    'FILELOFT_HOOKS_TIMEOUT',
+    seconds(0.1, 300),
+    'Seconds that a hook may take; pre- hooks with their retries',
+    '15',
+  ),
+  hooksRetries: required(
+    'FILELOFT_HOOKS_RETRIES',
+    count(0, 100),
+    'How often a hook is tried again that fails; post- hooks at least so often',
+    '3',
+  ),
+  hooksGiveUpAfter: required(
+    'FILELOFT_HOOKS_GIVE_UP_AFTER',
+    seconds(0, 1_000_000_000),
+    'Seconds for which a post- hook is tried again before it is set aside as dead',
+    '86400',
+  ),
+  hooksSecret: variable(
+    'FILELOFT_HOOKS_SECRET',
+    parsed('whsec_ and the base64 of 24 to 64 bytes; several separated by commas', parseSecrets),
+    'Signs the requests by Standard Webhooks: whsec_ and base64; several separated by commas',
     { isSecret: true },
   ),
   log: variable(

@@ -3,11 +3,14 @@ import type { AppendOptions } from '../store.ts'
 import type { Holder } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
-import { isUsedUp, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { isUsedUp, largerBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
+
+/** Milliseconds in which a part has to be filled for the ones after it to be larger. */
+const fastMs = 500
 
 /**
  * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
@@ -95,6 +98,8 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   let ending = false
   let ticks = 0
   let told = before.offset
+  /** Parts in a row that were filled quickly. */
+  let growth = 0
   const numbers = partNumbers(limits, partSize, engine.claims, before)
   /** Writes of the record, one after the other. */
   let writing: Promise<unknown> = Promise.resolve()
@@ -141,8 +146,14 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     if (isUsedUp(limits, state)) {
       throw new StoreError('full', `${before.id} has ${state.used} parts, as many as ${engine.bucket.name} allows`)
     }
-    const planned = Math.min(partBytes(limits, partSize, state), (length ?? Infinity) - inParts)
-    const wanted = Math.max(planned, carried)
+    const left = (length ?? Infinity) - inParts
+    const planned = Math.min(partBytes(limits, partSize, state), left)
+    const large = Math.min(largerBytes(limits, planned, growth), left)
+    if (large > planned) {
+      await until(() => inFlight === 0 || buffers.hasAlone(large, holder))
+      assertFine()
+    }
+    const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
     if (!buffers.has(wanted)) forgetTail()
     const opened = await buffers.take(wanted, holder)
     try {
@@ -177,6 +188,8 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     if (buffer === null) return
     const own = buffer
     const bytes = own.subarray(0, filled)
+    // What is in no part yet is lost in a crash: so parts are never larger than what comes in a moment.
+    growth = Date.now() - holder.since < fastMs ? growth + 1 : 0
     const index = parts.length
     buffer = null
     filled = 0

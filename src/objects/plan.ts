@@ -30,6 +30,18 @@ export function partBytes(limits: BucketLimits, preferred: number, state: PlanSt
   return clamp(wanted * 2 ** Math.floor((used * 10) / limits.maxParts), limits)
 }
 
+/** Largest multiple of what is planned that a part may have. */
+const largest = 2
+
+/**
+ * Bytes of the next part of a long request from a fast client, where there is memory for it: fewer requests. Doubled
+ * after four parts.
+ * @param row Parts in a row that this client has filled quickly.
+ */
+export function largerBytes(limits: BucketLimits, planned: number, row: number): number {
+  return limits.uniformParts ? planned : clamp(planned * Math.min(2 ** Math.floor(row / 4), largest), limits)
+}
+
 /**
  * Whether `size` bytes at the end of a request may be a part although they are fewer than planned. Each such part uses
  * up a number; it may as long as the parts to come need not grow for it.

@@ -6,9 +6,9 @@ export interface HookMetrics {
    * An attempt to deliver is over.
    * @param event The hook's type, such as `post-finish`: one of those there are.
    * @param outcome `dead` for one that will not be tried again.
-   * @param seconds What the attempt took.
+   * @param seconds What the attempt took; null where it is no attempt of its own.
    */
-  delivered(event: string, outcome: 'ok' | 'failed' | 'dead', seconds: number): void
+  delivered(event: string, outcome: 'ok' | 'failed' | 'dead', seconds: number | null): void
 }
 
 /** Counts nothing. */
@@ -19,7 +19,7 @@ export function hookMetrics({ deliveries, deliverySeconds }: Meters): HookMetric
   return {
     delivered(event, outcome, seconds) {
       deliveries.inc({ event, outcome })
-      deliverySeconds.observe({ event }, seconds)
+      if (seconds !== null) deliverySeconds.observe({ event }, seconds)
     },
   }
 }
