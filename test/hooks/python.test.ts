@@ -42,7 +42,7 @@ server.serve_forever()
 test('a receiver of tusd in Python works as it is: rejects, names, hears of the end', async (t) => {
   if (spawnSync('python3', ['--version']).status !== 0) {
     missing('python3', 'apt-get install python3')
-    return t.skip()
+    return t.skip('python3 is not installed')
   }
   using directory = temporaryDirectory()
   const file = join(directory.path, 'receiver.py')
