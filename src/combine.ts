@@ -1,3 +1,4 @@
+import { TusError } from './errors.ts'
 import type { Creation, Reply, UploadEvent, UploadHooks } from './hooks.ts'
 import { formatMetadata } from './metadata.ts'
 
@@ -21,7 +22,7 @@ export function combineHooks<C extends object = object>(sets: readonly UploadHoo
   if (only !== undefined && others.length === 0) combined.onRequest = only
   else if (onRequest.length > 0) {
     combined.onRequest = async (event) => {
-      let context = {} as C
+      let context = { ...event.context } as C
       for (const hook of onRequest) context = { ...context, ...(await hook({ ...event, context })) }
       return context
     }
@@ -103,6 +104,9 @@ async function runAll<E extends UploadEvent>(hooks: readonly ((event: E) => unkn
       failures.push(error)
     }
   }
+  // It is for the client, where there is one: `onProgress` stops an upload by it.
+  const refusal = failures.find((failure) => failure instanceof TusError)
+  if (refusal !== undefined) throw refusal
   if (failures.length === 1) throw failures[0]
   if (failures.length > 1) throw new AggregateError(failures, 'Several hooks failed')
 }

@@ -3,7 +3,7 @@
  *
  * Order for one upload: `onRequest` and `onAccess` before each request, `onCreate`, `onCreated`, any number of
  * `onProgress`, `onFinish`, `onFinished`; `onTerminate` and `onTerminated`, or `onExpire`, at its end. The hooks of one
- * upload never overlap within a process, but for `onRequest` and `onAccess`.
+ * upload never overlap within a process, but for those that ask about a request: `onRequest`, `onAccess`, `onLimit`.
  *
  * One rule for what they throw. Hooks that run before something (`onRequest`, `onAccess`, `onCreate`, `onFinish`,
  * `onPartialFinish`, `onTerminate`) keep it from happening: a `TusError` is the answer, with its status, message and
@@ -36,7 +36,7 @@ export interface UploadHooks<C = unknown> {
 
   /**
    * How many bytes an upload may have at most, where that is less than `maxSize` says; undefined = no less. Asked when
-   * it is created, before and after `onCreate`, and before bytes are taken, so lengths that are told later count too.
+   * it is created, before and after `onCreate`, and as long as its length is not known, before bytes are taken.
    */
   readonly onLimit?: (event: LimitEvent<C>) => number | undefined | Promise<number | undefined>
 
@@ -50,7 +50,7 @@ export interface UploadHooks<C = unknown> {
   readonly onCreated?: (event: UploadEvent<C>) => void | Promise<void>
 
   /**
-   * Bytes became durable. At most one call per upload in `progressIntervalMs`, one after the other, in order, never
+   * Bytes were stored: those that complete an upload are durable by `onFinish` only. At most one call per upload in `progressIntervalMs`, one after the other, in order, never
    * after `onFinish`. `stop` ends the upload.
    */
   readonly onProgress?: (event: ProgressEvent<C>) => void | Promise<void>

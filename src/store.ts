@@ -74,7 +74,7 @@ export interface AppendOptions {
    * else; the store must not write then.
    */
   readonly guard?: () => void | Promise<void>
-  /** Called after bytes became durable, with the new offset. Must not throw. */
+  /** Called after bytes were stored, with the new offset; those that complete it may be durable later. Must not throw. */
   readonly onProgress?: (offset: number) => void
 }
 

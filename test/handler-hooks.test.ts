@@ -6,6 +6,7 @@ import {
   createTusHandler,
   formatMetadata,
   parseMetadata,
+  type RequestEvent,
   type Store,
   TusError,
   type UploadHooks,
@@ -143,6 +144,21 @@ test('combineHooks: of what has happened all hear, whoever fails', async () => {
   assert.deepEqual(seen, ['third'])
   assert.equal(errors.length, 1)
   assert.ok(errors[0] instanceof AggregateError && errors[0].errors.length === 2)
+})
+
+test('combineHooks: one onProgress stops the upload, another fails: it is stopped', async () => {
+  const stopping = { onProgress: () => Promise.reject(new TusError('rejected', 'Quota', { status: 402 })) }
+  const failing = { onProgress: () => Promise.reject(new Error('out')) }
+  const { create, patch } = serve({ progressIntervalMs: 0, ...combineHooks([failing, stopping]) })
+  assert.equal((await patch(await create({ 'Upload-Length': '5' }), 0, 'hello')).status, 402)
+})
+
+test('combineHooks within combineHooks: onRequest sees what those outside have returned', async () => {
+  const seen: unknown[] = []
+  const see: UploadHooks<object> = { onRequest: ({ context }: RequestEvent) => ({ n: seen.push(context) }) }
+  const { create } = serve(combineHooks([{ onRequest: () => ({ user: 'ann' }) }, combineHooks([see, see])]))
+  await create({ 'Upload-Length': '5' })
+  assert.deepEqual(seen, [{ user: 'ann' }, { user: 'ann', n: 1 }])
 })
 
 test('combineHooks of sets without hooks: none, so nothing is done for them', () => {

@@ -11,7 +11,9 @@ export interface Buffers {
   forget(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
   /** Whether so many bytes are had without waiting. */
   has(bytes: number): boolean
-  /** Whether the holder may have so many bytes more since nobody else has any, or waits: without waiting, too. */
+  /** Whether nobody else has any memory, or waits for some. */
+  isAlone(holder: Holder): boolean
+  /** Whether the holder may have so many bytes more since it is alone: without waiting, too. */
   hasAlone(bytes: number, holder: Holder): boolean
   /** Bytes taken now. */
   readonly used: number
@@ -73,8 +75,8 @@ export function createBuffers(budget: number, soft: number): Buffers {
     return used - slowBytes(now) + bytes <= soft || now - since >= patienceMs
   }
 
-  const hasAlone = (bytes: number, holder: Holder): boolean =>
-    waiters.length === 0 && holders.size <= (holders.has(holder) ? 1 : 0) && used + bytes <= alone
+  const isAlone = (holder: Holder): boolean => waiters.length === 0 && holders.size <= (holders.has(holder) ? 1 : 0)
+  const hasAlone = (bytes: number, holder: Holder): boolean => isAlone(holder) && used + bytes <= alone
 
   const slowBytes = (now: number): number => {
     let sum = 0
@@ -162,6 +164,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
     get used() {
       return used
     },
+    isAlone,
     hasAlone,
     has: (bytes) => waiters.length === 0 && (used === 0 || used + bytes <= Math.min(soft, budget)),
 

@@ -87,6 +87,8 @@ export function partNumbers(
       return claim.next < claim.end
     },
     take() {
+      // Another server may be sending a part under that number.
+      if (claim.next >= claim.end) throw new TypeError(`part number ${claim.next} is taken without a claim`)
       hasTaken = true
       return claim.next++
     },

@@ -119,7 +119,8 @@ export function gather(
     const planned = Math.min(partBytes(limits, partSize, state), left)
     const large = Math.min(largerBytes(limits, planned, growth), left)
     if (large > planned) {
-      await until(() => inFlight === 0 || buffers.hasAlone(large, holder))
+      // For memory that the upload's own parts have; not while others are there, who may have it for long.
+      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(large, holder))
       assertFine()
     }
     const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
@@ -216,18 +217,19 @@ export function gather(
     return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
   }
 
-  function record(rest: Rest): Promise<void> {
-    const written = writing.then(() => recordNow(rest))
+  /** @param isLast Whether no part is to be sent after it. */
+  function record(rest: Rest, isLast = ending): Promise<void> {
+    const written = writing.then(() => recordNow(rest, isLast))
     writing = written.catch(() => {})
     return written
   }
 
-  async function recordNow(rest: Rest): Promise<void> {
+  async function recordNow(rest: Rest, isLast: boolean): Promise<void> {
     await guard?.()
     const offset = sizeOf(rest)
     named = multipartId
     const present = committed
-    const nextPart = numbers.planned(planState(), ending)
+    const nextPart = numbers.planned(planState(), isLast)
     committed = { ...(await commit(engine, present, { offset, multipartId, nextPart }, rest)), rest }
     numbers.recorded(present, committed)
     hasRecorded = true

@@ -52,7 +52,8 @@ export async function append(context: Context, id: string, incoming: Incoming): 
       throw cutError('stopped', stop)
     }
     const concluded = await conclude(context, received, incoming, hold)
-    if (stop.error !== null) throw stop.error
+    // Once it is completed nothing is left to be stopped.
+    if (stop.error !== null && !concluded.upload.completed) throw stop.error
     if (concluded.cut !== null) throw cutError(concluded.cut, stop)
     return concluded
   })
@@ -68,7 +69,8 @@ export async function receiveBody(
   { stop, guard }: Hold,
 ): Promise<Received> {
   const { caller, checksum, contentLength } = incoming
-  const limit = await limitOf(context, caller, upload)
+  // One of known length was within the limit when that was told.
+  const limit = upload.length === null ? await limitOf(context, caller, upload) : Infinity
   if (incoming.length !== null) checkLimit(incoming.length, limit)
   const room = (incoming.length ?? upload.length ?? limit) - upload.offset
   if (contentLength !== null && contentLength > room) {

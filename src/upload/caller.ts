@@ -53,7 +53,8 @@ function eventId(type: EventType, { id, createdAt, offset }: Upload): string {
  */
 export function addReply(caller: Caller | null, reply: Reply | undefined | void): void {
   if (reply === undefined) return
-  const { status, headers = {}, body } = reply
+  const { headers = {} } = reply
+  const { status, body } = { ...caller?.reply, ...reply }
   if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 299)) {
     throw new TypeError(`A hook may answer a status from 200 to 299, not ${status}; throw a TusError to refuse`)
   }

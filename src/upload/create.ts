@@ -10,6 +10,7 @@ import { tell } from './events.ts'
 import { finish } from './finish.ts'
 import { withLock } from './lock.ts'
 import { type Draft, plan } from './plan.ts'
+import { settleProgress } from './progress.ts'
 
 /**
  * Creates an upload, with the first bytes if there are any. A body that is refused or cannot be stored or recorded takes
@@ -40,6 +41,7 @@ export async function create(
       if (incoming === null) return finish(context, created, caller, hold, {}, keep)
       const received = await receiveBody(context, created, incoming, hold)
       const { stop } = hold
+      await settleProgress(context, created.id, stop)
       if (stop.error !== null) throw cutError('stopped', stop)
       return (await conclude(context, received, incoming, hold, keep)).upload
     })

@@ -3,6 +3,8 @@ import { addReply, type Caller, eventOf } from './caller.ts'
 import type { Context } from './context.ts'
 import { tell } from './events.ts'
 import type { Hold } from './lock.ts'
+import { settleProgress } from './progress.ts'
+import { removeUpload } from './terminate.ts'
 
 export type FinishStage = 'finishing' | 'finished'
 
@@ -16,18 +18,20 @@ export async function finish(
   context: Context,
   upload: Upload,
   caller: Caller | null,
-  { stop, guard }: Hold,
+  hold: Hold,
   change: UploadChange = {},
   onStage?: (stage: FinishStage) => void,
 ): Promise<Upload> {
   if (upload.completed) return upload
   const { store, hooks, progress } = context
-  await progress.get(upload.id)?.running
+  const { stop, guard } = hold
+  if (hooks.onProgress !== undefined) await settleProgress(context, upload.id, stop)
   progress.delete(upload.id)
   await guard()
   if (stop.error !== null) {
-    // The bytes stay, as those of any other body that the application stops.
-    await store.sync?.(Object.keys(change).length === 0 ? upload : await store.update(upload, change))
+    if (stop.terminate) await removeUpload(context, upload, caller, hold)
+    // Else the bytes stay, as those of any other body that the application stops.
+    else await store.sync?.(Object.keys(change).length === 0 ? upload : await store.update(upload, change))
     throw stop.error
   }
   const isPartial = upload.concat?.type === 'partial'

@@ -63,13 +63,19 @@ function stopWith(stop: Stop, error: TusError, terminate: boolean): void {
   stop.listener?.()
 }
 
-/** Applies what `onProgress` decided after the last request of this upload was over. Lock held. */
+/** Applies what `onProgress` decided when the request that it was called for was over. Lock held. */
 export function stopLate(context: Context, id: string, stop: Stop): void {
   const entry = context.progress.get(id)
   const late = entry?.late ?? null
   if (entry === undefined || late === null) return
   entry.late = null
   stopWith(stop, late.error, late.terminate)
+}
+
+/** Waits for the call that runs, and applies what it decides. Lock held. */
+export async function settleProgress(context: Context, id: string, stop: Stop): Promise<void> {
+  await context.progress.get(id)?.running
+  stopLate(context, id, stop)
 }
 
 function remember(progress: Map<string, Progress>, id: string, entry: Progress): void {

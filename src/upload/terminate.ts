@@ -9,13 +9,19 @@ export async function terminate(context: Context, id: string, caller: Caller): P
   if (context.hooks.onAccess !== undefined) await checkAccess(context, id, 'terminate', caller)
   await withLock(context, id, async (hold) => {
     const upload = await requireUpload(context, id)
+    await context.progress.get(id)?.running
     await context.hooks.onTerminate?.(eventOf('terminate', upload, caller))
     await removeUpload(context, upload, caller, hold)
   })
 }
 
 /** Removes an upload without asking. Lock held. */
-export async function removeUpload(context: Context, upload: Upload, caller: Caller, { guard }: Hold): Promise<void> {
+export async function removeUpload(
+  context: Context,
+  upload: Upload,
+  caller: Caller | null,
+  { guard }: Hold,
+): Promise<void> {
   await context.progress.get(upload.id)?.running
   await guard()
   await context.store.terminate(upload)

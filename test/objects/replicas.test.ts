@@ -111,6 +111,36 @@ describe('several servers on one bucket', () => {
     assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
   })
 
+  test('the last part of a short PATCH at a second server, held up, and a third one goes on: each has its own number', async () => {
+    const hold = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    let holds = false
+    const bucket = simulatedBucket({
+      async before(call) {
+        if (call !== 'putPart' || !holds) return
+        holds = false
+        reached.resolve()
+        await hold.promise
+      },
+    })
+    const [one, other, third] = [1, 2, 3].map(() =>
+      createTusHandler({ path: '/files', store: objectStore(bucket, { partSize: 8 * mebibyte }) }),
+    ) as [TusHandler, TusHandler, TusHandler]
+    const bytes = bytesOf(40 * mebibyte, 5)
+    const url = await create(one, bytes.byteLength)
+    const put = (handler: TusHandler, from: number, to: number) =>
+      patch(handler, url, from * mebibyte, new Blob([bytes.subarray(from * mebibyte, to * mebibyte)]))
+    assert.equal((await put(one, 0, 8)).status, 204)
+    holds = true
+    const late = put(other, 8, 13)
+    await reached.promise
+    assert.equal((await put(third, 8, 24)).status, 204)
+    hold.resolve()
+    assert.equal((await late).status, 423)
+    assert.equal((await put(third, 24, 40)).status, 204)
+    assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
+  })
+
   test('a client that stays at one server: no PATCH claims numbers with a write of its own; numbers are lost at a hop only', async () => {
     const { handlers, bucket } = servers(2, 5 * mebibyte)
     const [one, other] = handlers as [TusHandler, TusHandler]

@@ -16,7 +16,7 @@ import {
   tus,
 } from './client.ts'
 import { gate, spied } from './fakes.ts'
-import { equal, expect, expectRefusal, ok, type Case, type Server, type Suite } from './support.ts'
+import { equal, expect, expectRefusal, ok, until, type Case, type Server, type Suite } from './support.ts'
 
 const bytes = bytesOf(10)
 
@@ -412,6 +412,135 @@ export const suite: Suite = {
         equal(finished, 0, 'calls of onFinish')
         await expectOffset(server, url, 10)
         equal(finished, 1, 'calls of onFinish after HEAD')
+      },
+    },
+    {
+      title: 'PATCH with all bytes, onProgress stops and removes it before it returns: gone, never finished',
+      async run(ctx) {
+        const seen: string[] = []
+        const server = await ctx.serve({
+          progressIntervalMs: 0,
+          async onProgress({ stop }) {
+            await Promise.resolve()
+            stop(new TusError('rejected', 'A virus'), { terminate: true })
+          },
+          onFinish: () => void seen.push('finish'),
+          onTerminated: () => void seen.push('terminated'),
+        })
+        const url = await create(server, 10)
+        await expectRefusal(await patch(server, url, 0, bytes), 403, /^A virus\n$/)
+        await expect(await head(server, url), 404)
+        equal(seen.join(), 'terminated', 'calls')
+      },
+    },
+    {
+      title: 'onProgress of one PATCH stops and removes the upload while the next, the last one, runs: never finished',
+      async run(ctx) {
+        const seen: string[] = []
+        const first = gate()
+        const server = await ctx.serve({
+          progressIntervalMs: 0,
+          async onProgress({ stop }) {
+            if (seen.push('progress') > 1) return
+            await first.opened
+            stop(new TusError('rejected', 'A virus'), { terminate: true })
+          },
+          onFinish: () => void seen.push('finish'),
+          onTerminated: () => void seen.push('terminated'),
+        })
+        const url = await create(server, 10)
+        await expect(await patch(server, url, 0, bytes.subarray(0, 5)), 204)
+        const last = await stalled(server, url, 5, bytes.subarray(5, 6))
+        last.write(bytes.subarray(6))
+        last.end()
+        first.open()
+        await expect(await last.response, 403)
+        await expect(await head(server, url), 404)
+        ok(!seen.includes('finish') && seen.at(-1) === 'terminated', seen.join())
+      },
+    },
+    {
+      title: 'stop called while onFinish runs: too late, the PATCH succeeds',
+      async run(ctx) {
+        let stop = (): void => undefined
+        const server = await ctx.serve({
+          progressIntervalMs: 0,
+          onProgress(event) {
+            stop = () => event.stop(new TusError('rejected', 'too late'))
+          },
+          onFinish: () => stop(),
+        })
+        const url = await create(server, 10)
+        await expect(await patch(server, url, 0, bytes), 204, { 'Upload-Offset': '10' })
+        await expectOffset(server, url, 10)
+      },
+    },
+    {
+      title: 'DELETE while onProgress of an earlier PATCH runs: onTerminate waits for it',
+      async run(ctx) {
+        const seen: string[] = []
+        const { opened, open } = gate()
+        const server = await ctx.serve({
+          progressIntervalMs: 0,
+          async onProgress() {
+            seen.push('progress<')
+            await opened
+            seen.push('progress>')
+          },
+          onTerminate: () => void seen.push('terminate'),
+        })
+        const url = await create(server, 10)
+        await expect(await patch(server, url, 0, bytes.subarray(0, 5)), 204)
+        const removed = tus(server, 'DELETE', url)
+        open()
+        await expect(await removed, 204)
+        equal(seen.join(), 'progress<,progress>,terminate', 'calls')
+      },
+    },
+    {
+      title: 'POST with all bytes, replies that are valid alone but not together: refused before it is completed',
+      async run(ctx) {
+        const server = await ctx.serve({
+          generateId: () => 'mine',
+          onCreate: () => ({ reply: { body: 'x' } }),
+          onFinish: () => ({ status: 204 }),
+        })
+        await expect(await post(server, { 'Upload-Length': '10', 'Content-Type': octets }, bytes), 500)
+        ok((await server.store.get('mine'))?.completed !== true, 'it was completed')
+      },
+    },
+    {
+      title: 'a reply with headers of the protocol: they stay as they are',
+      async run(ctx) {
+        const headers = { 'tus-resumable': '9', 'Content-Length': '3', 'cache-control': 'public', 'Upload-Offset': '1' }
+        const server = await ctx.serve({ onFinish: () => ({ headers: { ...headers, 'X-A': '1' } }) })
+        const url = await create(server, 10)
+        await expect(await patch(server, url, 0, bytes), 204, {
+          'Tus-Resumable': '1.0.0',
+          'Cache-Control': 'no-store',
+          'Content-Length': null,
+          'Upload-Offset': '10',
+          'X-A': '1',
+        })
+      },
+    },
+    {
+      title: 'sweep: an expired final upload that cannot be finished is removed all the same',
+      async run(ctx) {
+        let isOver = false
+        const errors: unknown[] = []
+        const server = await ctx.serve({
+          expiration: { afterMs: 50 },
+          onFinish: () => Promise.reject(new Error('out')),
+          onError: (error) => void errors.push(error),
+        })
+        const one = await create(server, 10, { 'Upload-Concat': 'partial' })
+        await locationOf(server, await post(server, { 'Upload-Concat': `final;${one}` }))
+        await expect(await patch(server, one, 0, bytes), [204, 410])
+        await until(async () => {
+          isOver = (await server.handler.sweep()).removed > 0
+          return isOver
+        }, 'the final upload expires')
       },
     },
     {
