@@ -194,7 +194,7 @@ export function gather(
     if (!isFirst && !kept()) await until(() => moved() || failure !== null)
     assertFine()
     const tail = kept() ? committed.rest.tail : bytes.slice(0, recordedTail)
-    await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail })
+    await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail }, false)
   }
 
   async function sendPart(into: string, index: number, number: number, bytes: Uint8Array): Promise<void> {
