@@ -93,6 +93,11 @@ function checkOperation(grant: Grant, { operation, uploadId }: RequestEvent): vo
 
 /** Before the record has it, the grant tells. */
 function limitOf({ upload, context }: LimitEvent<SignedUrlContext>): number | undefined {
+  const { creationId = null, uploadId = '' } = context?.grant ?? {}
+  // Asked once more when all hooks have had their say: with another id the URL would allow any number of uploads.
+  if (creationId !== null && upload.attributes[attributes.creation] === creationId && upload.id !== uploadId) {
+    throw new TypeError(`A hook has changed the id that a signed URL fixes, ${uploadId}, to ${upload.id}`)
+  }
   const kept = upload.attributes[attributes.maxSize]
   return kept === undefined ? (context?.grant?.maxSize ?? undefined) : Number(kept)
 }

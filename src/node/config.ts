@@ -73,10 +73,18 @@ export function widenThreadPool(threads: number): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(threads)
 }
 
+/** Secrets that the clients of the storages, and of OpenTelemetry, read by themselves. */
+const otherSecrets =
+  /^(?:AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CONTAINER_AUTHORIZATION_TOKEN)|AZURE_.*(?:KEY|SECRET|PASSWORD|TOKEN|CONNECTION_STRING)|GOOGLE_APPLICATION_CREDENTIALS|OTEL_.*HEADERS)$/
+
 /** What programs that the server starts find in their environment: everything but its secrets. */
 export function environmentForPrograms(environment: Environment = process.env): Environment {
-  const secrets = new Set(entries.filter(([, { isSecret }]) => isSecret).map(([, { name }]) => name))
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !secrets.has(name)))
+  const secrets = new Set(
+    entries.filter(([, { isSecret }]) => isSecret).flatMap(([, { name, fallbacks = [] }]) => [name, ...fallbacks]),
+  )
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !secrets.has(name) && !otherSecrets.test(name)),
+  )
 }
 
 function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>, before: readonly string[]): Config {

@@ -168,15 +168,17 @@ export function gather(
     first ??= bytes.byteLength
     parts.length++
     inFlight++
+    let number: number
     try {
       await guard?.()
       multipartId ??= await calls.createMultipart(engine.keys.data(before.id), engine.headersOf(before))
       if (!numbers.any) await claim(bytes)
+      number = numbers.take()
     } catch (error) {
       landed(own, false)
       throw error
     }
-    void sendPart(multipartId, index, numbers.take(), bytes).then(
+    void sendPart(multipartId, index, number, bytes).then(
       () => landed(own, true),
       (error: unknown) => {
         landed(own, false)

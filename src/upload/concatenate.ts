@@ -63,10 +63,10 @@ async function joinBytes(
   { guard }: Hold,
 ): Promise<Upload | null> {
   // Looked at before their locks are taken: whoever uploads to one of them must not be disturbed.
-  const seen = await completePartials(context, ids)
+  const seen = await completePartials(context, final, ids)
   if (seen === null || !(await fits(context, final, totalLength(seen) ?? 0, caller))) return null
   return withLocks(context, ids, async () => {
-    const partials = await completePartials(context, ids)
+    const partials = await completePartials(context, final, ids)
     if (partials === null) return null
     await guard()
     return (await context.store.concatenate?.(final, partials, { consumes: context.removePartials, guard })) ?? null
@@ -156,12 +156,15 @@ async function isVisible(context: Context, partial: Upload, caller: Caller): Pro
   }
 }
 
-/** The records in the order of `ids`, or null when one is missing or incomplete. */
-async function completePartials(context: Context, ids: readonly string[]): Promise<Upload[] | null> {
+/**
+ * The records in the order of `ids`, or null when one is missing or incomplete. One that was created after the final upload
+ * has an id that was used anew: nobody has asked whether it may be part of this one.
+ */
+async function completePartials(context: Context, final: Upload, ids: readonly string[]): Promise<Upload[] | null> {
   const byId = new Map<string, Upload>()
   for (const id of new Set(ids)) {
     const partial = await context.store.get(id)
-    if (partial === null || !partial.completed) return null
+    if (partial === null || !partial.completed || partial.createdAt > final.createdAt) return null
     byId.set(id, partial)
   }
   return ids.flatMap((id) => byId.get(id) ?? [])

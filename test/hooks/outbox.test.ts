@@ -115,6 +115,45 @@ test('two servers on one directory deliver each event once, and one takes over w
   }
 })
 
+test('what two servers on one directory have to tell of an upload arrives in order', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))
+  let refusals = 1
+  await using receiver = await startReceiver(({ Type }) => (Type === 'post-create' && refusals-- > 0 ? 503 : {}))
+  try {
+    const options = { dataDir, env: { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept } }
+    await using one = await startServer(options)
+    await using two = await startServer(options)
+    const location = await create(one.url, 5)
+    await receiver.until(() => receiver.deliveries.length === 1)
+    const at = new URL(location)
+    assert.equal((await patch(new URL(at.pathname, two.url).href, 0, 'hello')).status, 204)
+    await receiver.until(() => receiver.taken.length === 2)
+    assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish'])
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+test('uploads that go on right after a crash and a restart: their events arrive in order', async () => {
+  await using receiver = await startReceiver()
+  const env = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept }
+  await using server = await startServer({ env })
+  await receiver.down()
+  const locations = await Promise.all(Array.from({ length: 100 }, () => create(server.url, 5)))
+  await server.restart({ signal: 'SIGKILL' })
+  await receiver.up()
+  await Promise.all(
+    locations.map(async (location) => {
+      const answer = await patch(new URL(new URL(location).pathname, server.url).href, 0, 'hello')
+      assert.equal(answer.status, 204)
+    }),
+  )
+  await receiver.until(() => receiver.taken.length >= 200, 45_000)
+  for (const location of locations) {
+    assert.deepEqual([...new Set(histories(receiver.taken).get(idOf(location)))], ['post-create', 'post-finish'])
+  }
+})
+
 test('a server that starts leaves alone what another one is just sending', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))
   await using receiver = await startReceiver(() => 'nothing')

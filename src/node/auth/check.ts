@@ -86,9 +86,18 @@ function oddities(settings: Settings): string[] {
   }
   const { host } = (bind as Address | undefined) ?? { host: 'localhost' }
   if (!hasAuthorization(settings) && unixSocket === undefined && !isLoopback(host)) {
-    warnings.push(`Whoever can reach ${host} may use this server: no FILELOFT_AUTH_ setting says who is let in`)
+    const asks = (settings['hooksUrl'] ?? settings['hooksDir']) !== undefined && hasPreCreate(settings['hooksEvents'])
+    warnings.push(
+      asks
+        ? `Only the creation of uploads is asked about, by pre-create: whoever can reach ${host} and knows an id may use it`
+        : `Whoever can reach ${host} may use this server: no FILELOFT_AUTH_ setting says who is let in`,
+    )
   }
   return warnings
+}
+
+function hasPreCreate(events: unknown): boolean {
+  return events instanceof Set && events.has('pre-create')
 }
 
 /** Whether any setting says who may use the server. */

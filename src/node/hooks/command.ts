@@ -35,7 +35,12 @@ async function run(folder: string, message: Message, environment: Environment, s
     // A group of its own, so that what it has started ends with it.
     detached: true,
   })
-  const end = () => kill(child.pid)
+  const end = () => {
+    kill(child.pid)
+    // A child in a session of its own may hold them for ever.
+    child.stdout.destroy()
+    child.stdin.destroy()
+  }
   signal.addEventListener('abort', end, { once: true })
   const pieces: Buffer[] = []
   let size = 0

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { Store } from '../../store.ts'
 import { backoffMs } from './backoff.ts'
 import { HookError, reasonOf } from './failure.ts'
-import { laneOf, nameOf, newEvent, type Outbox, type StoredEvent } from './outbox.ts'
+import { laneOf, nameOf, namesBefore, newEvent, type Outbox, type StoredEvent } from './outbox.ts'
 import { happened } from './pending.ts'
 import type { Message, Transport } from './transport.ts'
 
@@ -14,6 +14,9 @@ const marginMs = 15_000
 
 /** When it is looked, for the first time, whether what was announced has happened, unless that is told before. */
 const pendingMs = 30_000
+
+/** Between two looks whether another process has sent what comes first, in milliseconds. */
+const turnMs = 500
 
 /** Uploads whose events are kept in memory as well until they are sent. */
 const mostInMemory = 1_000
@@ -62,6 +65,8 @@ interface Entry {
   /** Null where it could not be stored. */
   version: string | null
   pending: boolean
+  /** Whether nothing that comes before it is left to be sent, by whichever process. */
+  isNext: boolean
   /** Taken; only its removal from the outbox is left to do. */
   taken: boolean
 }
@@ -139,6 +144,7 @@ export function createCourier(options: CourierOptions): Courier {
       if (!entry.taken) {
         const event = await own(entry)
         if (event === null) return drop()
+        if (!(await comesNext(entry, event, lane))) return
         const verdict = entry.pending ? await happened(event, store) : 'yes'
         if (verdict === 'not yet') return postpone(entry, event)
         if (verdict === 'yes' && !(await send(event, entry))) return
@@ -151,6 +157,28 @@ export function createCourier(options: CourierOptions): Courier {
       entry.nextAt = Date.now() + backoffMs(5)
       log.error({ err: error, event: entry.name }, 'the outbox of hooks fails')
     }
+  }
+
+  /**
+   * Whether it is this one's turn. What came before it may be with another process, or left by one that is gone: that is
+   * taken over then, and sent first.
+   */
+  async function comesNext(entry: Entry, event: StoredEvent, lane: Lane): Promise<boolean> {
+    if (entry.isNext) return true
+    for (const name of namesBefore(event)) {
+      if (lane.entries.some((other) => other.name === name)) continue
+      const found = await outbox.read('waiting', name)
+      if (found === null) continue
+      const { owner, leaseUntil } = found.event
+      const isGone = owner === '' || owner === outbox.self || ((await outbox.isGone(owner)) ?? leaseUntil < Date.now())
+      if (isGone) {
+        await adopt(found.event, found.version)
+        lane.entries.sort((one, two) => (one.name < two.name ? -1 : 1))
+      } else entry.nextAt = Date.now() + turnMs
+      return false
+    }
+    entry.isNext = true
+    return true
   }
 
   /** What has not happened may be told at any moment, or never: it is looked less often as time goes by. */
@@ -218,13 +246,24 @@ export function createCourier(options: CourierOptions): Courier {
     }
   }
 
+  async function adopt(event: StoredEvent, version: string): Promise<void> {
+    // Whoever announced it is gone: by now it has happened, or will not.
+    const nextAt = event.pending === null ? Math.max(Date.now(), event.nextAt) : Date.now()
+    const mine = { ...event, nextAt, owner: outbox.self, leaseUntil: leaseFrom(nextAt) }
+    const taken = await outbox.replace(mine, version)
+    if (taken === null) return
+    const pending = mine.pending !== null
+    const entry = { name: nameOf(mine), nextAt, event: null, version: taken, pending, isNext: false, taken: false }
+    enter(entry, laneOf(event.uploadId))
+  }
+
   return {
     async accept(message, upload, pending = null) {
       const now = Date.now()
       const nextAt = pending === null ? now : now + pendingMs
       const leaseUntil = leaseFrom(nextAt)
       const event: StoredEvent = { ...newEvent(message, upload, pending), nextAt, owner: outbox.self, leaseUntil }
-      const entry = { name: nameOf(event), nextAt, event, pending: pending !== null, taken: false }
+      const entry = { name: nameOf(event), nextAt, event, pending: pending !== null, isNext: false, taken: false }
       try {
         const version = await outbox.put('waiting', event)
         // Those that have to wait for long are read again.
@@ -248,16 +287,7 @@ export function createCourier(options: CourierOptions): Courier {
       return true
     },
 
-    async adopt(event, version) {
-      // Whoever announced it is gone: by now it has happened, or will not.
-      const nextAt = event.pending === null ? Math.max(Date.now(), event.nextAt) : Date.now()
-      const mine = { ...event, nextAt, owner: outbox.self, leaseUntil: leaseFrom(nextAt) }
-      const taken = await outbox.replace(mine, version)
-      if (taken === null) return
-      const { pending } = mine
-      const entry = { name: nameOf(mine), nextAt, event: null, version: taken, pending: pending !== null, taken: false }
-      enter(entry, laneOf(event.uploadId))
-    },
+    adopt,
 
     has: (name) =>
       lanes.get(name.slice(0, name.lastIndexOf('@')))?.entries.some((entry) => entry.name === name) ?? false,

@@ -17,8 +17,10 @@ export interface Subject extends Omit<RequestInfo, 'request'> {
   readonly context: RequestContext | undefined
 }
 
-/** What a client proves who it is with. Kept nowhere, unless somebody wants it forwarded. */
-const credentials = ['authorization', 'cookie', 'proxy-authorization']
+/** What a client, or a proxy for it, proves who it is with. Kept nowhere, unless somebody wants it forwarded. */
+const credentials = /auth|cookie|token|secret|key|jwt|signature|session|password/i
+/** Names of headers with addresses, whose query may hold a signature. */
+const addresses = /^(?:referer|.*-(?:uri|url|path))$/i
 
 /**
  * Writes a message.
@@ -36,14 +38,14 @@ export function writeMessage(
   const { claims } = context ?? {}
   const wanted = forwarded.map((name) => name.toLowerCase())
   // Events that are kept lie beside the uploads for a while, where credentials do not belong.
-  const omitted = isKept(type) ? credentials.filter((name) => !wanted.includes(name)) : []
+  const isOmitted = (name: string) => isKept(type) && credentials.test(name) && !wanted.includes(name)
   const Event = {
     Upload: describeUpload(upload, place),
     HTTPRequest: {
       Method: request === null ? '' : methodOf(request),
       URI: request === null ? '' : targetOf(request, isKept(type)),
       RemoteAddr: addressOf(subject),
-      Header: request === null ? {} : headersOf(request, omitted),
+      Header: request === null ? {} : headersOf(request, isOmitted, isKept(type)),
     },
     ...(claims !== undefined && { Claims: claims }),
   }
@@ -92,10 +94,15 @@ function addressOf({ remoteAddress, remotePort = 0 }: Subject): string {
 }
 
 /** Go's spelling: `upload-length` is `Upload-Length`. */
-function headersOf({ headers }: Request, omitted: readonly string[]): Record<string, string[]> {
+function headersOf(
+  { headers }: Request,
+  isOmitted: (name: string) => boolean,
+  withoutQuery: boolean,
+): Record<string, string[]> {
   const all: Record<string, string[]> = {}
   for (const [name, value] of headers) {
-    if (!omitted.includes(name)) all[canonical(name)] = [value]
+    if (isOmitted(name)) continue
+    all[canonical(name)] = [withoutQuery && addresses.test(name) ? value.replace(/\?.*$/, '') : value]
   }
   return all
 }

@@ -8,7 +8,7 @@ import * as v from 'valibot'
 import type { Upload } from '../../store.ts'
 import type { Shelf } from './shelf.ts'
 import type { Message } from './transport.ts'
-import { type HookType, hookTypes } from './types.ts'
+import { type HookType, hookTypes, keptTypes } from './types.ts'
 
 export type State = 'waiting' | 'dead'
 
@@ -93,6 +93,12 @@ export function newEvent(
  */
 export function nameOf({ uploadId, createdAt, type }: Pick<StoredEvent, 'uploadId' | 'createdAt' | 'type'>): string {
   return `${laneOf(uploadId)}@${createdAt.toString(36).padStart(9, '0')}-${rankOf(type)}`
+}
+
+/** Names of events of the same upload that come before this one. */
+export function namesBefore(event: Pick<StoredEvent, 'uploadId' | 'createdAt' | 'type'>): string[] {
+  const earlier = keptTypes.filter((type) => rankOf(type) < rankOf(event.type))
+  return earlier.map((type) => nameOf({ ...event, type }))
 }
 
 /** What the names of one upload's events start with. */

@@ -17,7 +17,8 @@ export type HookType = (typeof hookTypes)[number]
 export type BlockingType = Extract<HookType, `pre-${string}`>
 
 /** Those that are kept until they are delivered. */
-export type KeptType = 'post-create' | 'post-finish' | 'post-terminate'
+export const keptTypes = ['post-create', 'post-finish', 'post-terminate'] as const
+export type KeptType = (typeof keptTypes)[number]
 
 /** What tusd sends unless it is told otherwise. */
 export const defaultTypes = 'pre-create,post-create,post-receive,post-terminate,post-finish'

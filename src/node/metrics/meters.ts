@@ -106,7 +106,7 @@ export function createMeters() {
     ),
     deliveries: counter(
       'fileloft_hook_deliveries_total',
-      'Webhooks and command hooks: attempts to deliver, by type of event and how they ended',
+      'Webhooks and command hooks: attempts to deliver, by type of event and how they ended (ok, failed); dead: events given up',
       ['event', 'outcome'],
     ),
     deliverySeconds: histogram(

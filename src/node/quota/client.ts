@@ -4,10 +4,11 @@ import { isIPv6 } from 'node:net'
  * What names a client that has said nothing about itself: its address; of IPv6 the network of 64 bits, all of which one
  * customer has.
  * @param trustForwarded Whether a proxy of ours says whom it asks for. What counts is the last entry of its list, the
- * only one that this proxy vouches for: clients can send the ones before.
+ * only one that this proxy vouches for: clients can send the ones before. `X-Forwarded-For` counts first: most proxies set
+ * it, and pass on what a client says in `Forwarded`.
  */
 export function addressOf(headers: Headers, remoteAddress: string | undefined, trustForwarded: boolean): string {
-  const forwarded = trustForwarded ? (lastOfForwarded(headers.get('forwarded')) ?? lastOfList(headers)) : null
+  const forwarded = trustForwarded ? (lastOfList(headers) ?? lastOfForwarded(headers.get('forwarded'))) : null
   return network(forwarded ?? remoteAddress ?? 'unknown')
 }
 

@@ -73,10 +73,11 @@ export function createLedger(limits: QuotaLimits, now: () => number = () => perf
     accounts.set(client, account)
     return account
   }
-  const spent = (account: Account | undefined): Refusal | null => {
+  /** @param limit Bytes at which it is refused. */
+  const spent = (account: Account | undefined, limit = bytesPerClient): Refusal | null => {
     if (bytesPerClient === 0 || account === undefined) return null
     const left = account.periodEnds - now()
-    if (left <= 0 || account.bytes < bytesPerClient) return null
+    if (left <= 0 || account.bytes < limit) return null
     return { limit: 'bytes_per_client', retryAfter: Math.max(1, Math.ceil(left / 1000)) }
   }
 
@@ -117,7 +118,8 @@ export function createLedger(limits: QuotaLimits, now: () => number = () => perf
         account.periodEnds = now() + periodMs
       }
       account.bytes += bytes
-      return spent(account)
+      // All that it may have is not too much.
+      return spent(account, bytesPerClient + 1)
     },
   }
 }
