@@ -1,5 +1,7 @@
 /** Limits for clients, on the running server and in the ledger that keeps account of them. */
 import assert from 'node:assert/strict'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { MessageChannel } from 'node:worker_threads'
 import { Upload } from 'tus-js-client'
@@ -223,12 +225,57 @@ test('the ledger: places by upload, periods that end, clients that are forgotten
 
   assert.equal(ledger.charge('b', 99), null)
   now = 600
+  assert.equal(ledger.charge('b', 1), null, 'all that it may have')
   assert.deepEqual(ledger.charge('b', 1), { limit: 'bytes_per_client', retryAfter: 1 })
   ledger.leave('b', '1')
   assert.deepEqual(ledger.enter('b', '1'), { limit: 'bytes_per_client', retryAfter: 1 })
   now = 1001
   assert.equal(ledger.enter('b', '1'), null)
   assert.equal(ledger.charge('b', 50), null, 'a new period')
+})
+
+test('HTTP/2 without TLS: a client that dies in the middle of a body gives its place back', async () => {
+  await using server = await startServer({
+    env: { FILELOFT_ENABLE_H2C: 'true', FILELOFT_MAX_ACTIVE_UPLOADS: '1', FILELOFT_LOG: 'info' },
+  })
+  const [url, other] = [await createUpload(server.origin, 1000), await createUpload(server.origin, 1000)]
+  const socket = connect(server.port, '127.0.0.1')
+  const session = connectHttp2(server.origin, { createConnection: () => socket })
+  session.on('error', () => undefined)
+  const body = session.request({
+    ':method': 'PATCH',
+    ':path': new URL(url).pathname,
+    ...tus,
+    'upload-offset': '0',
+    'content-type': 'application/offset+octet-stream',
+  })
+  body.on('error', () => undefined)
+  body.write('hello')
+  // At a wrong offset: 409 as soon as there is a place for it.
+  const until = async (wanted: number) => {
+    let status = 0
+    for (const end = Date.now() + 20_000; status !== wanted && Date.now() < end;) {
+      status = (await patch(other, 'hello', {}, 99)).status
+    }
+    assert.equal(status, wanted)
+  }
+  await until(429)
+  // As the system does it for a process that was killed: no word of HTTP/2, just the end.
+  socket.end()
+  await until(409)
+  session.destroy()
+})
+
+test('exactly the bytes that a client may send: none is refused, the next one is', () => {
+  const ledger = createLedger({ active: 0, activePerClient: 0, bytesPerClient: 10, periodMs: 60_000 })
+  assert.equal(ledger.charge('a', 10), null)
+  assert.equal((ledger.enter('a', '1') as { limit: string }).limit, 'bytes_per_client')
+  assert.equal((ledger.charge('a', 1) as { limit: string }).limit, 'bytes_per_client')
+})
+
+test('X-Forwarded-For, which proxies set, goes before what a client may have put into Forwarded', () => {
+  const headers = new Headers({ forwarded: 'for=192.0.2.99', 'x-forwarded-for': '192.0.2.1' })
+  assert.equal(addressOf(headers, '127.0.0.1', true), '192.0.2.1')
 })
 
 test('threads share one ledger and one set of metrics over a port', async () => {

@@ -56,6 +56,24 @@ test('a signed creation: Location carries the grant, with which the upload is wr
   assert.equal(finished[0]?.id, signed.uploadId)
 })
 
+test('a signed creation, and a hook that gives the upload another id: 500, nothing is created', async () => {
+  const store = memoryStore()
+  const errors: unknown[] = []
+  const handler = createTusHandler({
+    path: '/files',
+    store,
+    onError: (error) => void errors.push(error),
+    ...combineHooks<SignedUrlContext>([
+      signedUrlHooks({ secret }),
+      { onCreate: ({ upload }) => ({ id: `mine/${upload.id}` }) },
+    ]),
+  })
+  const signed = await signer.signCreation({})
+  assert.equal((await post(handler, signed.url, { 'Upload-Length': '10' })).status, 500)
+  assert.match(String(errors[0]), /A hook has changed the id that a signed URL fixes/)
+  for await (const { id } of store.incomplete()) assert.fail(`${id} was created`)
+})
+
 test('a signed creation allows one upload: a second one is answered 409, and nothing is overwritten', async () => {
   const handler = serve()
   const signed = await signer.signCreation()

@@ -151,3 +151,18 @@ function isAlive(pid: number): boolean {
     return false
   }
 }
+
+test('a program that leaves a child in another session behind: the timeout ends the wait for its output', async () => {
+  using directory = temporaryDirectory()
+  program(directory.path, 'pre-create', `setsid sleep 60 & echo $! > pid; exit 0`)
+  await using server = await startServer({
+    env: { FILELOFT_HOOKS_DIR: directory.path, FILELOFT_HOOKS_TIMEOUT: '1', FILELOFT_HOOKS_RETRIES: '0' },
+  })
+  const since = performance.now()
+  try {
+    assert.equal((await post(server.url, { 'Upload-Length': '5' })).status, 500)
+    assert.ok(performance.now() - since < 10_000, 'it was waited for')
+  } finally {
+    process.kill(Number(readFileSync(join(directory.path, 'pid'), 'utf8')), 'SIGKILL')
+  }
+})
