@@ -16,7 +16,7 @@ const marginMs = 15_000
 const pendingMs = 30_000
 
 /** Between two looks whether another process has sent what comes first, in milliseconds. */
-const turnMs = 500
+const turnMs = 200
 
 /** Uploads whose events are kept in memory as well until they are sent. */
 const mostInMemory = 1_000
@@ -75,6 +75,11 @@ interface Lane {
   readonly entries: Entry[]
   running: boolean
   timer: NodeJS.Timeout | undefined
+}
+
+/** Names sort in the order of what happened. */
+function sort({ entries }: Lane): void {
+  entries.sort((one, two) => (one.name < two.name ? -1 : 1))
 }
 
 export function createCourier(options: CourierOptions): Courier {
@@ -166,19 +171,25 @@ export function createCourier(options: CourierOptions): Courier {
   async function comesNext(entry: Entry, event: StoredEvent, lane: Lane): Promise<boolean> {
     if (entry.isNext) return true
     for (const name of namesBefore(event)) {
-      if (lane.entries.some((other) => other.name === name)) continue
-      const found = await outbox.read('waiting', name)
-      if (found === null) continue
-      const { owner, leaseUntil } = found.event
-      const isGone = owner === '' || owner === outbox.self || ((await outbox.isGone(owner)) ?? leaseUntil < Date.now())
-      if (isGone) {
-        await adopt(found.event, found.version)
-        lane.entries.sort((one, two) => (one.name < two.name ? -1 : 1))
-      } else entry.nextAt = Date.now() + turnMs
+      const isHere = () => lane.entries.some((other) => other.name === name)
+      if (!isHere()) {
+        const found = await outbox.read('waiting', name)
+        if (found === null && !isHere()) continue
+        if (found !== null && (await isLeft(found.event))) await adopt(found.event, found.version)
+      }
+      // What was taken over while this one ran stands behind it.
+      if (isHere()) sort(lane)
+      // Another one has it, or takes it over at this moment. Never at once: that one could not go on.
+      else entry.nextAt = Date.now() + turnMs
       return false
     }
     entry.isNext = true
     return true
+  }
+
+  /** Whether nobody is going to send it. */
+  async function isLeft({ owner, leaseUntil }: StoredEvent): Promise<boolean> {
+    return owner === '' || (owner !== outbox.self && ((await outbox.isGone(owner)) ?? leaseUntil < Date.now()))
   }
 
   /** What has not happened may be told at any moment, or never: it is looked less often as time goes by. */

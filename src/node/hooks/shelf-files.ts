@@ -28,6 +28,9 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
     }
   }
 
+  /** Whether owners are gone, as far as that is being looked at or known. */
+  const looks = new Map<string, Promise<boolean>>()
+
   async function write(key: string, bytes: Uint8Array, durable: boolean): Promise<string> {
     const path = join(folder, key)
     const temporary = join(temporaries, `${self}-${++count}`)
@@ -46,6 +49,12 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
       quietly(() => remove(temporary))
       throw storeError(error, `The event ${path} cannot be written`)
     }
+  }
+
+  async function lookFor(owner: string): Promise<boolean> {
+    const lock = await locker.tryAcquire(lifeOf(owner))
+    await lock?.release()
+    return lock !== null
   }
 
   return {
@@ -94,9 +103,17 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
 
     async isGone(owner) {
       if (owner === self) return false
-      const lock = await locker.tryAcquire(lifeOf(owner))
-      await lock?.release()
-      return lock !== null
+      // One look at a time: while one has the lock, another would take its owner for alive.
+      const look = looks.get(owner) ?? lookFor(owner)
+      looks.set(owner, look)
+      let isGone = false
+      try {
+        isGone = await look
+      } finally {
+        // Who is gone does not come back; who lives is looked at again the next time.
+        if (!isGone) looks.delete(owner)
+      }
+      return isGone
     },
 
     async close() {
