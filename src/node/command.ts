@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
 import { handlerOptions } from './handler-options.ts'
+import { askHealth } from './health.ts'
 import { helpText } from './help.ts'
 import { createLogs, type Logs } from './logger.ts'
 import { type RunningServer, startServer } from './server.ts'
@@ -17,6 +18,7 @@ async function run(): Promise<void> {
     if (command === 'help') process.stdout.write(helpText())
     else if (command === 'version') process.stdout.write(`${version()}\n`)
     else if (command === 'check') await check(config)
+    else if (command === 'health') process.stdout.write(`${await askHealth(config)}\n`)
     else if (command === 'sweep') await sweep(config)
     else await serve(config)
   } catch (error) {

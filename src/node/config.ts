@@ -18,7 +18,7 @@ export interface Config extends Omit<Settings, 'log' | 'backend'> {
 
 /** What the command line asks for. */
 export interface CommandLine {
-  readonly command: 'serve' | 'check' | 'sweep' | 'help' | 'version'
+  readonly command: 'serve' | 'check' | 'health' | 'sweep' | 'help' | 'version'
   readonly config: Config
 }
 
@@ -41,7 +41,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'sweep'] as const
+const commands = ['serve', 'check', 'health', 'sweep'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 

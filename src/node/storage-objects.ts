@@ -3,17 +3,11 @@ import type { ObjectStoreOptions } from '../objects/store.ts'
 import type { Store } from '../store.ts'
 import type { Backend } from './backend.ts'
 import type { Config } from './config.ts'
+import { backendPackages } from './packages.ts'
 import { storageFetch } from './storage-fetch.ts'
 import type { Storage } from './storage.ts'
 
 type Objects = Exclude<Backend, 'fs'>
-
-/** What has to be installed beside fileloft for each backend: whoever uses another one does without. */
-const packages: Readonly<Record<Objects, string>> = {
-  s3: 'aws4fetch @aws-sdk/credential-providers',
-  gcs: '@google-cloud/storage',
-  azure: '@azure/storage-blob @azure/identity',
-}
 
 /**
  * Opens the store in its bucket and asks whether it can be used.
@@ -38,7 +32,7 @@ async function open(config: Config, backend: Objects): Promise<{ store: Store; p
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
       throw new Error(
-        `The backend ${backend} needs packages that are not installed: npm install ${packages[backend]}`,
+        `The backend ${backend} needs packages that are not installed: npm install ${backendPackages[backend].join(' ')}`,
         {
           cause: error,
         },
