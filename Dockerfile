@@ -1,5 +1,6 @@
 # docker build --build-arg BACKEND=s3 -t fileloft:s3 .
-# BACKEND is what the image stores on, fs, s3, gcs or azure; only what that one needs is inside.
+# BACKEND is what the image stores on, fs, s3, gcs or azure; only what that one needs is inside, and the optional packages
+# that EXTRA names, such as "@opentelemetry/api @opentelemetry/sdk-node" for traces.
 ARG BACKEND=fs
 
 # The same for all backends: what runs it, and it compiled.
@@ -29,8 +30,9 @@ RUN node_modules/.bin/tsc -p tsconfig.build.json --declaration false --declarati
 # What the backend needs, without what only compilers and debuggers read.
 FROM build AS modules
 ARG BACKEND
+ARG EXTRA=
 RUN cp package.full.json package.json \
- && node docker/dependencies.ts "$BACKEND" \
+ && node docker/dependencies.ts "$BACKEND" $EXTRA \
  && npm prune --ignore-scripts \
  && rm node_modules/.package-lock.json \
  && find node_modules -type f '(' -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' ')' -delete \

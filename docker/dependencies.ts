@@ -1,7 +1,7 @@
 /**
  * Rewrites package.json in an image that is being built, so that `npm install` and `npm prune` leave what is needed:
- * for `compile` that is the compiler and all that is imported, for a backend what running on it takes. Versions are
- * those of package-lock.json.
+ * `dependencies.ts compile` for the compiler and all that is imported, `dependencies.ts BACKEND [PACKAGE ...]` for what
+ * running on that backend takes and the optional packages that are named. Versions are those of package-lock.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { backendPackages } from '../src/node/packages.ts'
@@ -14,18 +14,18 @@ interface Manifest {
   scripts?: object
 }
 
-const compile = ['typescript', '@types/node', ...Object.values(backendPackages).flat()]
-const targets: Readonly<Record<string, readonly string[]>> = { ...backendPackages, compile }
-const target = process.argv[2] ?? ''
-const wanted = targets[target]
-if (wanted === undefined) {
-  const allowed = Object.keys(backendPackages).join(', ')
-  process.stderr.write(`BACKEND must be one of ${allowed}, not ${JSON.stringify(target)}\n`)
-  process.exit(1)
-}
-
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
-for (const name of wanted) {
+const optional = Object.keys(manifest.peerDependencies ?? {})
+const targets: Readonly<Record<string, readonly string[]>> = {
+  ...backendPackages,
+  compile: ['typescript', '@types/node', ...optional],
+}
+const [target = '', ...extra] = process.argv.slice(2)
+const wanted = targets[target]
+if (wanted === undefined) fail(`BACKEND must be one of ${Object.keys(backendPackages).join(', ')}, not "${target}"`)
+for (const name of extra) if (!optional.includes(name)) fail(`EXTRA may have ${optional.join(', ')}, not "${name}"`)
+
+for (const name of [...wanted, ...extra]) {
   const version = manifest.devDependencies?.[name]
   if (version === undefined) throw new Error(`package.json has no version of ${name}`)
   manifest.dependencies[name] = version
@@ -35,3 +35,8 @@ delete manifest.peerDependencies
 delete manifest.peerDependenciesMeta
 delete manifest.scripts
 writeFileSync('package.json', `${JSON.stringify(manifest, null, 2)}\n`)
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`)
+  process.exit(1)
+}

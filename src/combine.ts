@@ -4,7 +4,7 @@ import { formatMetadata } from './metadata.ts'
 /**
  * Several sets of hooks as one: an application's own beside those of a library, say. They run one after the other, in
  * this order. Before something happens, the first that throws ends it; afterwards all of them run. Objects that their
- * `onRequest` return become one `context`, changes and replies are added up; what comes later wins.
+ * `onRequest` return become one `context`, changes and replies are added up; what comes later wins. The least limit counts.
  *
  * @example createTusHandler({ path: '/files', store, ...combineHooks([authorization, { onFinish: resize }]) })
  */
@@ -20,7 +20,7 @@ export function combineHooks<C extends object = object>(sets: readonly UploadHoo
   if (onRequest.length > 0) {
     combined.onRequest = async (event) => {
       let context = {} as C
-      for (const hook of onRequest) context = { ...context, ...(await hook(event)) }
+      for (const hook of onRequest) context = { ...context, ...(await hook({ ...event, context })) }
       return context
     }
   }
@@ -30,13 +30,24 @@ export function combineHooks<C extends object = object>(sets: readonly UploadHoo
       for (const hook of onAccess) await hook(event)
     }
   }
+  const onLimit = all('onLimit')
+  if (onLimit.length > 0) {
+    combined.onLimit = async (event) => {
+      let least: number | undefined
+      for (const hook of onLimit) {
+        const limit = await hook(event)
+        if (limit !== undefined) least = Math.min(limit, least ?? Infinity)
+      }
+      return least
+    }
+  }
   const onCreate = all('onCreate')
   if (onCreate.length > 0) {
     combined.onCreate = async (event) => {
       let [upload, creation] = [event.upload, {} as Creation]
       for (const hook of onCreate) {
         const change = (await hook({ ...event, upload })) ?? {}
-        const { id = upload.id, metadata, attributes, reply } = change
+        const { id = upload.id, metadata, attributes, query, reply } = change
         upload = {
           ...upload,
           id,
@@ -44,7 +55,13 @@ export function combineHooks<C extends object = object>(sets: readonly UploadHoo
           attributes: { ...upload.attributes, ...attributes },
         }
         const replies = [creation.reply, reply]
-        creation = { ...creation, ...change, attributes: upload.attributes, ...withReply(mergeReplies(replies)) }
+        creation = {
+          ...creation,
+          ...change,
+          attributes: upload.attributes,
+          query: { ...creation.query, ...query },
+          ...withReply(mergeReplies(replies)),
+        }
       }
       return creation
     }

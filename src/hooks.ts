@@ -35,6 +35,12 @@ export interface UploadHooks<C = unknown> {
   readonly onAccess?: (event: AccessEvent<C>) => void | Promise<void>
 
   /**
+   * How many bytes an upload may have at most, where that is less than `maxSize` says; undefined = no less. Asked when
+   * it is created, before and after `onCreate`, and before bytes are taken, so lengths that are told later count too.
+   */
+  readonly onLimit?: (event: LimitEvent<C>) => number | undefined | Promise<number | undefined>
+
+  /**
    * Before an upload is created, the partial ones of a parallel upload (`upload.concat`) included: clients send their
    * metadata with the final one only. `upload` is what will be stored; what is returned changes it. Throw to refuse it.
    */
@@ -85,12 +91,16 @@ export interface RequestInfo {
   readonly request: Request
   /** The client's address as the connection shows it; undefined where the runtime does not tell. */
   readonly remoteAddress: string | undefined
+  /** The client's port on that address; undefined where the runtime does not tell. */
+  readonly remotePort: number | undefined
 }
 
 export interface RequestEvent extends RequestInfo {
   readonly operation: Operation
   /** The upload that the path names; null where uploads are created. It need not exist. */
   readonly uploadId: string | null
+  /** What the `onRequest` of earlier sets of hooks have returned (`combineHooks`); undefined where there are none. */
+  readonly context?: object | undefined
 }
 
 export interface AccessEvent<C = unknown> extends RequestInfo {
@@ -106,6 +116,16 @@ export interface CreateEvent<C = unknown> extends RequestInfo {
   readonly context: C | undefined
 }
 
+export interface LimitEvent<C = unknown> {
+  readonly upload: NewUpload
+  /** `null` when a sweep joins a final upload. */
+  readonly request: Request | null
+  /** The client's address, as in `RequestInfo`. */
+  readonly remoteAddress: string | undefined
+  /** What `onRequest` returned; undefined in a sweep. */
+  readonly context: C | undefined
+}
+
 export interface UploadEvent<C = unknown> {
   /**
    * Names what happened, in ASCII without dots and spaces: the same each time a hook runs for it, in whichever process.
@@ -117,8 +137,9 @@ export interface UploadEvent<C = unknown> {
    * them. `null` when a sweep did.
    */
   readonly request: Request | null
-  /** The client's address, as in `RequestInfo`. */
+  /** The client's address and port, as in `RequestInfo`. */
   readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
   /** What `onRequest` returned for that request; undefined in a sweep. */
   readonly context: C | undefined
 }
@@ -126,8 +147,8 @@ export interface UploadEvent<C = unknown> {
 export interface ProgressEvent<C = unknown> extends UploadEvent<C> {
   /**
    * Ends the request's body and answers with the error, whose status decides whether the client comes back.
-   * `terminate` removes the upload, else what has arrived stays. Too late when all bytes are there and `onProgress`
-   * has returned.
+   * `terminate` removes the upload, else what has arrived stays. Called when the request is over already, it applies to
+   * the next one that brings bytes; too late when `onFinish` has run.
    */
   readonly stop: (error: TusError, options?: { readonly terminate?: boolean }) => void
 }
@@ -140,6 +161,8 @@ export interface Creation {
   readonly metadata?: Readonly<Record<string, string>>
   /** Kept with the upload, told to nobody but the hooks. Added to what other hooks have set. */
   readonly attributes?: Readonly<Record<string, string>>
+  /** Goes behind the upload's URL in `Location`, as its query: what the client needs to come back with. */
+  readonly query?: Readonly<Record<string, string>>
   /** For the answer to this POST. */
   readonly reply?: Reply
 }

@@ -18,6 +18,7 @@ export type {
   AccessEvent,
   CreateEvent,
   Creation,
+  LimitEvent,
   Operation,
   ProgressEvent,
   Reply,

@@ -54,7 +54,7 @@ export function formatMetadata(metadata: Readonly<Record<string, string>>): stri
   const texts = Object.entries(metadata).map(([key, value]) => {
     if (!keyPattern.test(key)) throw new TypeError(`Metadata cannot have the key ${JSON.stringify(key)}`)
     if (typeof value !== 'string') throw new TypeError(`Metadata cannot have a value for ${key} that is not text`)
-    const encoded = btoa(String.fromCharCode(...new TextEncoder().encode(value)))
+    const encoded = btoa(Array.from(new TextEncoder().encode(value), (byte) => String.fromCharCode(byte)).join(''))
     return value === '' ? key : `${key} ${encoded}`
   })
   return texts.length === 0 ? null : texts.join(',')

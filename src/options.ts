@@ -81,6 +81,20 @@ export interface TusHandlerOptions<C = unknown> extends UploadHooks<C> {
    */
   readonly idleTimeoutMs?: number
 
+  /**
+   * Least bytes per second of a request body, on average over `minRateWindowMs` of waiting for the client; the time that
+   * the storage takes does not count. A slower one is ended as one that stands still is: what has arrived is stored, and
+   * the client comes back when it can. 0 = as slow as it likes.
+   * @default 0
+   */
+  readonly minRate?: number
+
+  /**
+   * Milliseconds over which `minRate` is looked at.
+   * @default 10_000
+   */
+  readonly minRateWindowMs?: number
+
   /** Lets incomplete uploads expire. `handler.sweep()` removes what has. @default never */
   readonly expiration?: ExpirationOptions
 

@@ -55,6 +55,7 @@ function createContext(options: TusHandlerOptions, store: Store, state: State): 
     generateId: options.generateId ?? randomId,
     lockTimeoutMs: options.lockTimeoutMs ?? 20_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
+    minRate: minRateOf(options),
     expiration: extensions.has('expiration') ? (expiration ?? null) : null,
     removePartials: options.removePartials ?? false,
     downloads: (options.downloads ?? false) && store.read !== undefined,
@@ -63,6 +64,10 @@ function createContext(options: TusHandlerOptions, store: Store, state: State): 
     state,
     progress: new Map(),
   }
+}
+
+function minRateOf({ minRate = 0, minRateWindowMs = 10_000 }: TusHandlerOptions): Context['minRate'] {
+  return minRate === 0 ? null : { bytesPerSecond: minRate, windowMs: minRateWindowMs }
 }
 
 function reporter({ onError }: TusHandlerOptions): State['report'] {
@@ -138,6 +143,8 @@ function checkOptions(options: TusHandlerOptions): void {
     ['maxMetadataSize', options.maxMetadataSize, 0, Number.MAX_SAFE_INTEGER],
     ['lockTimeoutMs', options.lockTimeoutMs, 0, longestTimerMs],
     ['idleTimeoutMs', options.idleTimeoutMs, 0, longestTimerMs],
+    ['minRate', options.minRate, 0, Number.MAX_SAFE_INTEGER],
+    ['minRateWindowMs', options.minRateWindowMs, 1, longestTimerMs],
     ['progressIntervalMs', options.progressIntervalMs, 0, Number.MAX_SAFE_INTEGER],
     ['expiration.afterMs', expiration === undefined ? 0 : (expiration.afterMs ?? Number.NaN), 0, centuryMs],
   ]

@@ -102,7 +102,7 @@ test('a data directory where none can be made ends the check with exit code 1, a
     return
   }
   for (const path of ['/proc/nothing/here', '/proc']) {
-    const { code, stderr } = await runCli(['check', '--data-dir', path])
+    const { code, stderr } = await runCli(['check', '--bind', '127.0.0.1:0', '--data-dir', path])
     assert.equal(code, 1)
     assert.match(stderr, /^fileloft: The directory \/proc\S* cannot be used: .*\n$/)
   }

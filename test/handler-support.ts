@@ -12,7 +12,7 @@ interface Send {
 }
 
 /** A handler on a memory store, and what clients do with it. */
-export function serve(options: ServeOptions = {}) {
+export function serve<C = unknown>(options: ServeOptions<C> = {}) {
   const store = options.store ?? memoryStore()
   const errors: unknown[] = []
   const onError = (error: unknown) => void errors.push(error)

@@ -249,6 +249,7 @@ test('HEAD without Tus-Resumable and with Range, downloads on: 200 and the whole
 
 const refused: [name: string, options: ServeOptions, message: RegExp][] = [
   ['a lock timeout that no timer can wait for', { lockTimeoutMs: 2 ** 31 }, /lockTimeoutMs must be/],
+  ['a window without length', { minRate: 1, minRateWindowMs: 0 }, /minRateWindowMs must be/],
   ['an idle timeout that no timer can wait for', { idleTimeoutMs: 2 ** 32 }, /idleTimeoutMs must be/],
   ['an expiry no date can hold', { expiration: { afterMs: Number.MAX_SAFE_INTEGER } }, /expiration\.afterMs must be/],
   ['an expiry without a time', { expiration: {} as { afterMs: number } }, /expiration\.afterMs must be/],

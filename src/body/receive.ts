@@ -3,9 +3,10 @@
  * way in which a body can stop early into an orderly end, so that what has arrived is kept.
  */
 import { TusError } from '../errors.ts'
+import { createPace, type MinRate } from './pace.ts'
 
 /** Why a body ended before it was whole. */
-export type Cut = 'disconnected' | 'idle' | 'evicted' | 'closing' | 'stopped'
+export type Cut = 'disconnected' | 'idle' | 'slow' | 'evicted' | 'closing' | 'stopped'
 
 /** Asks a running body to end. One per request that works on an upload. */
 export interface Stop {
@@ -30,6 +31,8 @@ export interface ReceiveOptions {
   readonly expected: number | null
   /** Milliseconds without a byte before the body is cut; 0 = for ever. */
   readonly idleTimeoutMs: number
+  /** How slow the client may be; null = as slow as it likes. */
+  readonly minRate: MinRate | null
   readonly stop: Stop
   /** A body that is cut throws instead of ending: its bytes are worth nothing without the rest. */
   readonly atomic: boolean
@@ -45,11 +48,15 @@ export interface Received extends AsyncIterableIterator<Uint8Array> {
  * reaction in memory, and a transform stream costs several times the copy itself.
  */
 export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptions): Received {
-  const { room, expected, idleTimeoutMs, stop, atomic } = options
+  const { room, expected, idleTimeoutMs, minRate, stop, atomic } = options
   const iterator = source[Symbol.asyncIterator]()
+  const pace = minRate === null ? null : createPace(minRate)
+  const isTimed = idleTimeoutMs > 0 || pace !== null
   let count = 0
   let ended = false
   let waitingSince = 0
+  /** Once the chunk that arrived too late has been handed over, for it counts. */
+  let slowed = false
   let pending: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: unknown) => void } | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
   let poll: ReturnType<typeof setInterval> | undefined
@@ -87,9 +94,12 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   }
   const watch = () => {
     // Only the time spent waiting for the client counts, not the time the store takes.
-    const left = pending === null ? idleTimeoutMs : waitingSince + idleTimeoutMs - Date.now()
-    if (left <= 0) interrupt('idle')
-    else timer = setTimeout(watch, left)
+    const waiting = pending === null ? 0 : Date.now() - waitingSince
+    const idleLeft = idleTimeoutMs > 0 ? idleTimeoutMs - waiting : Infinity
+    const paceLeft = pace?.left(waiting) ?? Infinity
+    if (idleLeft <= 0) interrupt('idle')
+    else if (paceLeft <= 0 && pending !== null) interrupt('slow')
+    else timer = setTimeout(watch, Math.max(1, Math.min(idleLeft, paceLeft)))
   }
   const onChunk = (result: IteratorResult<Uint8Array>) => {
     if (pending === null) return
@@ -102,6 +112,7 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
       fail(new TusError('too_large', 'The body is longer than what is left of the upload'))
       return
     }
+    if (pace?.isTooSlow(Date.now() - waitingSince, result.value.byteLength) === true) slowed = true
     const { resolve } = pending
     pending = null
     resolve(result)
@@ -123,13 +134,13 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
           return
         }
         pending = { resolve, reject }
-        if (stop.reason !== null) {
-          interrupt(stop.reason)
+        if (stop.reason !== null || slowed) {
+          interrupt(stop.reason ?? 'slow')
           return
         }
-        if (idleTimeoutMs > 0) {
+        if (isTimed) {
           waitingSince = Date.now()
-          timer ??= setTimeout(watch, idleTimeoutMs)
+          timer ??= setTimeout(watch, Math.min(idleTimeoutMs || Infinity, minRate?.windowMs ?? Infinity))
         }
         iterator.next().then(onChunk, onError)
       })
@@ -169,6 +180,8 @@ export function cutError(cut: Cut, { error }: Stop): TusError {
       return new TusError('shutting_down')
     case 'idle':
       return new TusError('body_incomplete', 'No byte arrived for too long; ask for the offset and go on')
+    case 'slow':
+      return new TusError('body_incomplete', 'The bytes arrived too slowly; ask for the offset and go on')
     case 'disconnected':
       return new TusError('body_incomplete')
   }

@@ -3,6 +3,7 @@ import type { TusHandler } from '../options.ts'
 import type { Platform } from '../platform.ts'
 import type { Store } from '../store.ts'
 import type { AppEnv } from './app-env.ts'
+import { exchangeOf } from './exchange.ts'
 import type { Feature } from './features.ts'
 import type { Logs } from './logger.ts'
 
@@ -29,14 +30,14 @@ export function createApp(handler: TusHandler, { store, mount, logs, features, i
       await store.check?.()
       return c.text('ok\n')
     } catch (error) {
-      logs.server.error({ err: error }, 'the store is not ready')
+      logs.server.error({ requestId: exchangeOf(c.req.raw)?.id, err: error }, 'the store is not ready')
       return c.text('the store is not ready\n', 503)
     }
   })
   app.all(`${mount}/*`, (c) => handler(c.req.raw, c.env.platform))
   app.notFound((c) => c.text('Not found\n', 404))
   app.onError((error, c) => {
-    logs.server.error({ err: error }, 'request failed')
+    logs.server.error({ requestId: exchangeOf(c.req.raw)?.id, err: error }, 'request failed')
     return c.text('Internal error\n', 500)
   })
   return (request, platform) =>

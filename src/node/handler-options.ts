@@ -10,6 +10,10 @@ export function handlerOptions(config: Config): Omit<TusHandlerOptions, 'store' 
     maxSize: config.maxSize,
     lockTimeoutMs: milliseconds(config.lockTimeout),
     idleTimeoutMs: milliseconds(config.idleTimeout),
+    minRate: config.minRate,
+    minRateWindowMs: milliseconds(config.minRateWindow),
+    // As often as tusd tells of progress.
+    progressIntervalMs: 1000,
     downloads: config.enableDownload,
     removePartials: config.enableCleanupConcatPartials,
     extensions: {

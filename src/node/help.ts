@@ -17,6 +17,10 @@ Commands:
   check      check the configuration and the store, and exit
   health     ask the server that runs with these settings whether it lives, and exit
   sweep      remove expired uploads once, and exit
+  sign       print a signed upload URL (fileloft sign --help)
+  hooks      list the hooks that wait to be delivered and those that were given up, and exit
+  hooks replay ID... | --all
+             send those again that were given up, and exit
 
   -h, --help       show this
   -V, --version    show the version

@@ -1,6 +1,7 @@
 import { type DestinationStream, destination as openDestination, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import { type Filter, levelOf } from './filter.ts'
+import { loggedError } from './redact.ts'
 
 /** Where messages go, by the part of the server they come from. */
 export interface Logs {
@@ -10,6 +11,8 @@ export interface Logs {
   readonly http: Logger
   /** Failures of the handler and its store: `fileloft::handler`. */
   readonly handler: Logger
+  /** What became of hooks: `fileloft::hooks`. */
+  readonly hooks: Logger
   /** Resolves once everything logged so far is written. */
   flush(): Promise<void>
   /** Writes what is still on its way at once, for a process that dies. */
@@ -36,6 +39,7 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
     {
       level: 'trace',
       base: null,
+      serializers: { err: loggedError },
       timestamp: isoTimes(),
       formatters: { level: (label) => ({ level: label }) },
     },
@@ -50,6 +54,7 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
     server: child('fileloft_server'),
     http: child('fileloft::http'),
     handler: child('fileloft::handler'),
+    hooks: child('fileloft::hooks'),
     flush: () => new Promise((resolve) => output.flush(() => resolve())),
     flushNow() {
       try {

@@ -19,11 +19,18 @@ export interface NodePlatform extends Platform {
   readonly received: () => number
 }
 
-/** What Node knows about a request. Nothing is read before the body is iterated. */
-export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatform {
+/**
+ * What Node knows about a request. Nothing is read before the body is iterated.
+ * @param onReceived Called for each chunk of the body with its size in bytes.
+ */
+export function nodePlatform(
+  incoming: Incoming,
+  outgoing: Outgoing,
+  onReceived: ((size: number) => void) | null = null,
+): NodePlatform {
   let received = 0
   const { socket } = incoming
-  const { remoteAddress } = socket
+  const { remoteAddress, remotePort } = socket
   return {
     body: readBody(incoming, {
       onStart() {
@@ -31,10 +38,12 @@ export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatfo
       },
       onChunk(size) {
         received += size
+        onReceived?.(size)
       },
     }),
     trailers: () => trailersOf(incoming),
     ...(remoteAddress !== undefined && { remoteAddress }),
+    ...(remotePort !== undefined && { remotePort }),
     encrypted: 'encrypted' in socket && socket.encrypted === true,
     received: () => received,
   }

@@ -2,17 +2,22 @@ import { getRequestListener } from '@hono/node-server'
 import { combineHooks } from '../combine.ts'
 import { createTusHandler } from '../handler.ts'
 import type { UploadEvent } from '../hooks.ts'
-import { logWhenDone, type RequestNotes } from './access-log.ts'
+import { logWhenDone } from './access-log.ts'
+import type { Address } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
-import { openFeatures, type RequestContext } from './features.ts'
+import type { MetricsServer } from './metrics/endpoint.ts'
+import { type Exchange, exchangeOf, linkExchange, openExchange } from './exchange.ts'
+import { combineFeatures, openFeatures, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
 import { listen } from './listen.ts'
 import type { Logs } from './logger.ts'
-import { type Incoming, nodePlatform, type Outgoing } from './platform.ts'
+import type { Incoming, Outgoing } from './platform.ts'
+import { quotaLimits } from './quota/limits.ts'
 import { hostOf } from './request.ts'
+import { createShared, type Shared } from './shared.ts'
 import { cutWhenStuck } from './stuck.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { startSweeping } from './sweeper.ts'
@@ -36,37 +41,41 @@ export interface RunningServer {
  */
 export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
   const opened = storage ?? (await openStorage(config))
-  const { store, locker, about, notice, full } = opened
+  const { about, notice, full } = opened
   const tls = readTls(config)
-  const features = await openFeatures(config, logs, opened)
-  const notes = new WeakMap<Request, RequestNotes>()
+  const shared = createShared(quotaLimits(config))
+  const features = await openFeatures(config, logs, opened, shared)
+  const { onReceived, locker, store, wrapHandler } = combineFeatures(features, opened)
   const noteId = ({ upload, request }: UploadEvent) => {
-    const note = request === null ? undefined : notes.get(request)
-    if (note !== undefined) note.created = upload.id
+    const exchange = exchangeOf(request)
+    if (exchange !== undefined) exchange.created = upload.id
   }
-  const handler = createTusHandler({
+  const plainHandler = createTusHandler({
     ...handlerOptions(config),
     store,
     locker,
     ...combineHooks<RequestContext>([{ onCreated: noteId }, ...features.flatMap(({ hooks }) => hooks ?? [])]),
     onError(error, request) {
-      const where = request === null ? {} : { method: request.method, path: new URL(request.url).pathname }
+      const exchange = exchangeOf(request)
+      const where = exchange === undefined ? {} : namesOf(exchange)
       logs.handler.error({ ...where, err: error }, 'failure')
     },
   })
+  const handler = wrapHandler(plainHandler)
   const mount = config.basePath.replace(/\/$/, '')
   let closing = false
   const app = createApp(handler, { store, mount, logs, features, isClosing: () => closing })
 
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
-    const platform = nodePlatform(incoming, outgoing)
-    const note = logWhenDone(logs.http, mount, incoming, outgoing, platform)
+    const exchange = openExchange(incoming, outgoing, onReceived)
+    for (const feature of features) feature.onExchange?.(exchange)
+    logWhenDone(logs.http, mount, exchange)
     incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
     // About the server as a whole; Fetch has no URL for that.
     if (incoming.url === '*' && incoming.method === 'OPTIONS') incoming.url = config.basePath
     const answer = async (request: Request) => {
-      if (request.method === 'POST') notes.set(request, note)
-      const response = await app(request, platform)
+      linkExchange(request, exchange)
+      const response = await app(request, exchange.platform)
       if (closing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false
       closeUnlessComplete(incoming, outgoing)
       cutWhenStuck(incoming, outgoing, config.idleTimeout * 1000)
@@ -76,6 +85,7 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
     void getRequestListener(answer, listenerOptions)(incoming, outgoing)
   }
 
+  const metrics = config.metricsBind === undefined ? null : await openMetricsPort(config.metricsBind, shared)
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
   const address = await listen(http.server, config)
   http.server.on('error', (error) => logs.server.error({ err: error }, 'server error'))
@@ -86,10 +96,9 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   if (notice !== null) logs.server.warn(notice)
   if (full !== null) logs.server.warn({ err: full }, 'the storage is full; uploads are refused until there is space')
   const protocol = config.unixSocket !== undefined ? 'unix:' : tls === null ? 'http://' : 'https://'
-  logs.server.info(
-    { address: `${protocol}${address}`, path: config.basePath, ...about, extensions: handler.extensions },
-    'listening',
-  )
+  const { extensions } = handler
+  const place = { address: `${protocol}${address}`, path: config.basePath, ...about, extensions }
+  logs.server.info({ ...place, ...(metrics && { metrics: `http://${metrics.address}/metrics` }) }, 'listening')
 
   return {
     address,
@@ -114,12 +123,24 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
       })
       const ended = Promise.all([done, gone]).then(() => Promise.all(features.map(async ({ close }) => close?.())))
       const inTime = await within(timeoutMs, ended)
+      await metrics?.close()
       if (inTime) return true
       logs.server.warn(`requests were still running after ${config.shutdownTimeout} s`)
       http.destroy()
       return isDone
     },
   }
+}
+
+/** Loaded only where it is used. */
+async function openMetricsPort(address: Address, shared: Shared): Promise<MetricsServer> {
+  const { serveMetrics } = await import('./metrics/endpoint.ts')
+  return serveMetrics(address, () => shared.metrics())
+}
+
+/** What tells in the log which request failed. */
+function namesOf({ id, traceId, incoming, path }: Exchange): Readonly<Record<string, string>> {
+  return { requestId: id, ...(traceId !== undefined && { traceId }), method: incoming.method ?? '', path }
 }
 
 const listenerOptions = {

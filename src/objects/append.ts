@@ -1,12 +1,16 @@
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
 import type { Holder } from './buffers.ts'
+import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
-import { claimSize, isUsedUp, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { isUsedUp, largerBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
+
+/** Milliseconds in which a part has to be filled for the ones after it to be larger. */
+const fastMs = 500
 
 /**
  * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
@@ -94,13 +98,9 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   let ending = false
   let ticks = 0
   let told = before.offset
-  let nextPart = before.nextPart
-  /**
-   * Numbers below this one are ours to use. A part cannot be written on a condition: if somebody else appends at the same
-   * time (a client that came back at another server), numbers used by both would replace each other's parts. So an
-   * append claims them in the record first, which only one can.
-   */
-  let claimed = limits.partsReplace ? nextPart : Infinity
+  /** Parts in a row that were filled quickly. */
+  let growth = 0
+  const numbers = partNumbers(limits, partSize, engine.claims, before)
   /** Writes of the record, one after the other. */
   let writing: Promise<unknown> = Promise.resolve()
   const holder: Holder = {
@@ -110,7 +110,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   }
   const timer = setInterval(() => aside(checkpoint), engine.checkpointMs)
 
-  const planState = (): PlanState => ({ length, stored: inParts, used: nextPart - 1, first })
+  const planState = (): PlanState => ({ length, stored: inParts, used: numbers.used, first })
   const position = (): number => inParts + (buffer === null ? carried : filled)
 
   function broken(error: unknown): void {
@@ -146,8 +146,14 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     if (isUsedUp(limits, state)) {
       throw new StoreError('full', `${before.id} has ${state.used} parts, as many as ${engine.bucket.name} allows`)
     }
-    const planned = Math.min(partBytes(limits, partSize, state), (length ?? Infinity) - inParts)
-    const wanted = Math.max(planned, carried)
+    const left = (length ?? Infinity) - inParts
+    const planned = Math.min(partBytes(limits, partSize, state), left)
+    const large = Math.min(largerBytes(limits, planned, growth), left)
+    if (large > planned) {
+      await until(() => inFlight === 0 || buffers.hasAlone(large, holder))
+      assertFine()
+    }
+    const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
     if (!buffers.has(wanted)) forgetTail()
     const opened = await buffers.take(wanted, holder)
     try {
@@ -182,7 +188,8 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     if (buffer === null) return
     const own = buffer
     const bytes = own.subarray(0, filled)
-    const state = planState()
+    // What is in no part yet is lost in a crash: so parts are never larger than what comes in a moment.
+    growth = Date.now() - holder.since < fastMs ? growth + 1 : 0
     const index = parts.length
     buffer = null
     filled = 0
@@ -194,12 +201,12 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     try {
       await guard?.()
       multipartId ??= await calls.createMultipart(engine.keys.data(before.id), engine.headersOf(before))
-      if (nextPart >= claimed) await claim(state, bytes)
+      if (!numbers.any) await claim(bytes)
     } catch (error) {
       landed(own, false)
       throw error
     }
-    void sendPart(multipartId, index, nextPart++, bytes).then(
+    void sendPart(multipartId, index, numbers.take(), bytes).then(
       () => landed(own, true),
       (error: unknown) => {
         landed(own, false)
@@ -209,7 +216,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
   }
 
   /** Claims numbers for the next parts, the first of which is `bytes`, with what the record has to say anyway. */
-  async function claim(state: PlanState, bytes: Uint8Array): Promise<void> {
+  async function claim(bytes: Uint8Array): Promise<void> {
     const kept = (): boolean => committed.rest.tail.byteLength === recordedTail
     const moved = (): boolean => !atomic && contiguous().length > committed.rest.parts.length
     // The recorded tail is at the front of the first new part: this one, or one on its way, which is then waited for.
@@ -217,8 +224,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     if (!isFirst && !kept()) await until(() => moved() || failure !== null)
     assertFine()
     const tail = kept() ? committed.rest.tail : bytes.slice(0, recordedTail)
-    claimed = nextPart + claimSize(limits, partSize, state)
-    await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail }, claimed)
+    await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail })
   }
 
   async function sendPart(into: string, index: number, number: number, bytes: Uint8Array): Promise<void> {
@@ -241,18 +247,20 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
     return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
   }
 
-  /** @param next What the record says of part numbers: at the end, those not used go back. */
-  function record(rest: Rest, next = ending || claimed === Infinity ? nextPart : claimed): Promise<void> {
-    const written = writing.then(() => recordNow(rest, next))
+  function record(rest: Rest): Promise<void> {
+    const written = writing.then(() => recordNow(rest))
     writing = written.catch(() => {})
     return written
   }
 
-  async function recordNow(rest: Rest, next: number): Promise<void> {
+  async function recordNow(rest: Rest): Promise<void> {
     await guard?.()
     const offset = sizeOf(rest)
     named = multipartId
-    committed = { ...(await commit(engine, committed, { offset, multipartId, nextPart: next }, rest)), rest }
+    const present = committed
+    const nextPart = numbers.planned(planState(), ending)
+    committed = { ...(await commit(engine, present, { offset, multipartId, nextPart }, rest)), rest }
+    numbers.recorded(present, committed)
     hasRecorded = true
     recordedTail = rest.tail.byteLength
     ticks = 0
@@ -354,7 +362,14 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
       if (!whole) await record({ parts: done, tail: buffer?.slice(0, filled) ?? nothing.tail })
       if (whole || atomic) onProgress?.(offset)
       return whole
-        ? { ...committed, offset, multipartId, nextPart, tailBytes: 0, rest: { parts: done, tail: nothing.tail } }
+        ? {
+            ...committed,
+            offset,
+            multipartId,
+            nextPart: Math.max(committed.nextPart, numbers.used + 1),
+            tailBytes: 0,
+            rest: { parts: done, tail: nothing.tail },
+          }
         : committed
     },
 
@@ -367,7 +382,7 @@ function gather(engine: Engine, found: ObjectUpload & { readonly rest: Rest }, o
           // Where the tail was forgotten the body could not throw; should it all the same, what is recorded stays.
           if (hasRecorded && !mayForget(options)) {
             committed = {
-              ...(await commit(engine, committed, { offset: before.offset, multipartId, nextPart }, before.rest)),
+              ...(await commit(engine, committed, { offset: before.offset, multipartId }, before.rest)),
               rest: before.rest,
             }
           }

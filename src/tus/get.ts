@@ -27,6 +27,8 @@ export async function get({ context, request, caller }: Call, id: string, method
   headers['Content-Disposition'] = contentDisposition(type, metadata['filename'])
   // Whatever slips through as active content finds itself without rights.
   headers['Content-Security-Policy'] = "sandbox; default-src 'none'"
+  // The URL may be one that lets whoever knows it in.
+  headers['Referrer-Policy'] = 'no-referrer'
 
   // Ranges are for GET only (RFC 9110, 14.2).
   const range = method === 'GET' ? requestedRange(request, etag, upload) : null

@@ -54,6 +54,6 @@ function createdBody(call: Call): Incoming | null {
 }
 
 function created(upload: Upload, { locator, caller }: Call, more: Record<string, string> = {}): Answer {
-  const headers = { Location: locator.locate(upload.id), ...more, ...formatExpires(upload) }
+  const headers = { Location: locator.locate(upload.id) + caller.query, ...more, ...formatExpires(upload) }
   return withReply({ status: 201, headers }, caller)
 }

@@ -7,7 +7,7 @@ import type { Caller } from './caller.ts'
 import { checkAccess, checkLimit, type Context, limitOf, requireUpload } from './context.ts'
 import { finish, type FinishStage } from './finish.ts'
 import { type Hold, withLock } from './lock.ts'
-import { progressReporter } from './progress.ts'
+import { progressReporter, stopLate } from './progress.ts'
 import { removeUpload } from './terminate.ts'
 
 /** A body on its way to an upload. */
@@ -44,11 +44,15 @@ export async function append(context: Context, id: string, incoming: Incoming): 
       })
     }
     checkLength(upload, incoming.length)
-    const received = await receiveBody(context, upload, incoming, hold)
     const { stop } = hold
-    if (stop.terminate) await removeUpload(context, received.upload, incoming.caller, hold)
-    if (stop.terminate) throw cutError('stopped', stop)
+    stopLate(context, id, stop)
+    const received = await receiveBody(context, upload, incoming, hold)
+    if (stop.terminate) {
+      await removeUpload(context, received.upload, incoming.caller, hold)
+      throw cutError('stopped', stop)
+    }
     const concluded = await conclude(context, received, incoming, hold)
+    if (stop.error !== null) throw stop.error
     if (concluded.cut !== null) throw cutError(concluded.cut, stop)
     return concluded
   })
@@ -72,9 +76,10 @@ export async function receiveBody(
   }
   if (contentLength === 0 && checksum === null) return { before: upload, upload, cut: null }
 
-  const { idleTimeoutMs } = context
+  const { idleTimeoutMs, minRate } = context
   const atomic = checksum !== null
-  const received = receive(incoming.body, { room, expected: contentLength, idleTimeoutMs, stop, atomic })
+  const limits = { room, expected: contentLength, idleTimeoutMs, minRate }
+  const received = receive(incoming.body, { ...limits, stop, atomic })
   const body = checksum === null ? received : verify(received, checksum.algorithms, checksum.expected)
   const onProgress = progressReporter(context, upload, caller, stop)
   const after = await context.store.append(upload, body, {

@@ -5,18 +5,21 @@ import type { Upload } from '../store.ts'
 export interface Caller {
   readonly request: Request
   readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
   /** What `onRequest` returned. */
   context: unknown
   /** What hooks add to the answer. */
   reply: Reply | null
+  /** What goes behind the URL of the upload that is created: `?` and the query, or nothing. */
+  query: string
 }
 
 type EventType = 'created' | 'progress' | 'finish' | 'terminate' | 'expire'
 
 /** The part of an event that tells who asked. */
 export function requestOf(caller: Caller): Omit<CreateEvent, 'upload'> {
-  const { request, remoteAddress, context } = caller
-  return { request, remoteAddress, context }
+  const { request, remoteAddress, remotePort, context } = caller
+  return { request, remoteAddress, remotePort, context }
 }
 
 /** An event about an upload. @param caller null in a sweep */
@@ -27,6 +30,7 @@ export function eventOf(type: EventType, upload: Upload, caller: Caller | null):
     upload,
     request,
     remoteAddress: caller?.remoteAddress,
+    remotePort: caller?.remotePort,
     context: caller?.context,
   }
 }

@@ -2,6 +2,7 @@ import type { Operation, UploadHooks } from '../hooks.ts'
 import type { Locker } from '../locker.ts'
 import type { Extension, ExpirationOptions, TusHandlerOptions } from '../options.ts'
 import type { NewUpload, Store, Upload } from '../store.ts'
+import type { MinRate } from '../body/pace.ts'
 import type { Stop } from '../body/receive.ts'
 import { TusError } from '../errors.ts'
 import { type Caller, requestOf } from './caller.ts'
@@ -17,6 +18,7 @@ export interface Context {
   readonly generateId: NonNullable<TusHandlerOptions['generateId']>
   readonly lockTimeoutMs: number
   readonly idleTimeoutMs: number
+  readonly minRate: MinRate | null
   readonly expiration: ExpirationOptions | null
   readonly removePartials: boolean
   readonly downloads: boolean
@@ -43,17 +45,27 @@ export interface Progress {
   at: number
   /** Settles when the call that runs has ended; never rejects. */
   running: Promise<void> | null
+  /** How it stopped the upload when the request it was called for was over: for the next one. */
+  late: { readonly error: TusError; readonly terminate: boolean } | null
 }
 
 /** The most bytes this upload may have; Infinity = no limit. */
 export async function limitOf(context: Context, caller: Caller | null, upload: NewUpload): Promise<number> {
-  const { maxSize, store } = context
+  const { maxSize, store, hooks } = context
   const { maxLength = Infinity } = store
-  if (typeof maxSize !== 'function') return Math.min(maxSize || Infinity, maxLength)
+  const most = hooks.onLimit === undefined ? maxLength : Math.min(maxLength, await hookLimit(hooks, caller, upload))
+  if (typeof maxSize !== 'function') return Math.min(maxSize || Infinity, most)
   if (caller === null) throw new TypeError('maxSize is a function and needs a request')
   const limit = await maxSize(caller.request, upload)
   if (!(limit >= 0)) throw new TypeError(`maxSize returned ${String(limit)}, which is no number of bytes`)
-  return Math.min(limit || Infinity, maxLength)
+  return Math.min(limit || Infinity, most)
+}
+
+async function hookLimit({ onLimit }: UploadHooks, caller: Caller | null, upload: NewUpload): Promise<number> {
+  const { request = null, remoteAddress, context } = caller ?? {}
+  const limit = (await onLimit?.({ upload, request, remoteAddress, context })) ?? Infinity
+  if (!(limit >= 0)) throw new TypeError(`onLimit returned ${String(limit)}, which is no number of bytes`)
+  return limit
 }
 
 /** @throws TusError 413 when `length` is over `limit`. */
@@ -85,11 +97,13 @@ export async function requireUpload(context: Context, id: string, intent?: 'appe
 /**
  * Asks whether a request may work with an upload, before its lock is taken: nobody's request is disturbed by one that
  * is refused. Who it belongs to does not change, so that need not be asked again under the lock.
- * @throws what `onAccess` throws.
+ * @throws what `onAccess` throws; TusError 404 when there is no upload: one that is made while this request waits for
+ * the lock would be used without having been asked about.
  */
 export async function checkAccess(context: Context, id: string, operation: Operation, caller: Caller): Promise<void> {
   const upload = await context.store.get(id)
-  if (upload !== null) await access(context, upload, operation, caller)
+  if (upload === null) throw new TusError('not_found')
+  await access(context, upload, operation, caller)
 }
 
 /** The same for an upload that has been read. */

@@ -24,8 +24,12 @@ export async function finish(
   const { store, hooks, progress } = context
   await progress.get(upload.id)?.running
   progress.delete(upload.id)
-  if (stop.error !== null) throw stop.error
   await guard()
+  if (stop.error !== null) {
+    // The bytes stay, as those of any other body that the application stops.
+    await store.sync?.(Object.keys(change).length === 0 ? upload : await store.update(upload, change))
+    throw stop.error
+  }
   const isPartial = upload.concat?.type === 'partial'
   const hook = isPartial ? hooks.onPartialFinish : hooks.onFinish
   let completed

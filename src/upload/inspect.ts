@@ -38,8 +38,11 @@ async function lookUnlocked(
   const { locker, store } = context
   const wasFree = (await locker.isFree?.(id)) === true
   const upload = await store.get(id)
+  const asks = context.hooks.onAccess !== undefined
+  // As `checkAccess`: nobody may wait for an upload that is not there yet without having been asked about.
+  if (upload === null && asks) throw new TusError('not_found')
   if (upload === null) return null
-  if (context.hooks.onAccess !== undefined) await access(context, upload, 'inspect', caller)
+  if (asks) await access(context, upload, 'inspect', caller)
   if (upload.completed) return { upload, changed: false }
   const isSettled = wasFree && upload.concat?.type !== 'final' && upload.offset !== upload.length && !isExpired(upload)
   return isSettled && (await locker.isFree?.(id)) === true ? { upload, changed: false } : null

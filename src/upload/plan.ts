@@ -28,6 +28,8 @@ export async function plan(
   if (creation === undefined) return { planned: upload, limit }
   const planned = change(upload, creation)
   addReply(caller, creation.reply)
+  const query = new URLSearchParams(creation.query).toString()
+  if (query !== '') caller.query = `?${query}`
   // A limit may depend on what has changed.
   const limitNow = await limitOf(context, caller, planned)
   if (draft.length !== null) checkLimit(draft.length, limitNow)

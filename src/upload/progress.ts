@@ -23,11 +23,15 @@ export function progressReporter(
   if (onProgress === undefined) return null
   return (offset) => {
     const now = Date.now()
-    const entry = progress.get(upload.id) ?? { at: 0, running: null }
+    const entry = progress.get(upload.id) ?? { at: 0, running: null, late: null }
     if (entry.running !== null || now - entry.at < progressIntervalMs) return
     entry.at = now
     remember(progress, upload.id, entry)
-    entry.running = run(context, onProgress, { ...upload, offset }, caller, stop).finally(() => {
+    const end = (error: TusError, terminate: boolean) => {
+      if (!context.state.running.has(stop)) entry.late = { error, terminate }
+      else stopWith(stop, error, terminate)
+    }
+    entry.running = run(context, onProgress, { ...upload, offset }, caller, end).finally(() => {
       entry.running = null
     })
   }
@@ -38,14 +42,8 @@ async function run(
   onProgress: NonNullable<UploadHooks['onProgress']>,
   upload: Upload,
   caller: Caller,
-  stop: Stop,
+  end: (error: TusError, terminate: boolean) => void,
 ): Promise<void> {
-  const end = (error: TusError, terminate: boolean) => {
-    stop.error ??= error
-    stop.terminate ||= terminate
-    stop.reason ??= 'stopped'
-    stop.listener?.()
-  }
   try {
     await onProgress({
       ...eventOf('progress', upload, caller),
@@ -55,6 +53,23 @@ async function run(
     if (error instanceof TusError) end(error, false)
     else report(error, caller)
   }
+}
+
+/** Ends a request's body at the application's wish. */
+function stopWith(stop: Stop, error: TusError, terminate: boolean): void {
+  stop.error ??= error
+  stop.terminate ||= terminate
+  stop.reason ??= 'stopped'
+  stop.listener?.()
+}
+
+/** Applies what `onProgress` decided after the last request of this upload was over. Lock held. */
+export function stopLate(context: Context, id: string, stop: Stop): void {
+  const entry = context.progress.get(id)
+  const late = entry?.late ?? null
+  if (entry === undefined || late === null) return
+  entry.late = null
+  stopWith(stop, late.error, late.terminate)
 }
 
 function remember(progress: Map<string, Progress>, id: string, entry: Progress): void {

@@ -34,7 +34,7 @@ export interface Context {
   serve(options?: ServeOptions): Promise<Server>
 }
 
-export type ServeOptions = Partial<Omit<TusHandlerOptions, 'store'>> & { readonly store?: Store }
+export type ServeOptions<C = unknown> = Partial<Omit<TusHandlerOptions<C>, 'store'>> & { readonly store?: Store }
 
 export interface Server {
   /** Address of the mount without trailing slash. */
