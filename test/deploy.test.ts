@@ -104,6 +104,7 @@ for (const backend of ['s3', 'gcs', 'azure']) {
 interface Resource {
   readonly kind: string
   readonly metadata: { readonly name: string }
+  readonly stringData: Readonly<Record<string, string>>
   readonly spec: {
     readonly replicas: number
     readonly selector: { readonly matchLabels: object }
@@ -152,7 +153,7 @@ test('kubernetes.yaml: replicas on S3, probes, time to stop, memory, a read-only
   assert.deepEqual(one('PodDisruptionBudget').spec.selector, spec.selector)
 
   const variables = Object.fromEntries(container.env.map(({ name, value }) => [name, value]))
-  const { config } = readCommandLine([], { FILELOFT_BACKEND: 's3', ...variables })
+  const { config } = readCommandLine([], { FILELOFT_BACKEND: 's3', ...variables, ...one('Secret').stringData })
   assert.deepEqual(config.warnings, [])
   const [, pause] = container.lifecycle.preStop.exec.command
   assert.ok(pod.terminationGracePeriodSeconds > Number(pause) + config.shutdownTimeout)
