@@ -17,7 +17,9 @@ export function combineHooks<C extends object = object>(sets: readonly UploadHoo
   const combined: { -readonly [K in keyof UploadHooks<C>]: UploadHooks<C>[K] } = {}
 
   const onRequest = all('onRequest')
-  if (onRequest.length > 0) {
+  const [only, ...others] = onRequest
+  if (only !== undefined && others.length === 0) combined.onRequest = only
+  else if (onRequest.length > 0) {
     combined.onRequest = async (event) => {
       let context = {} as C
       for (const hook of onRequest) context = { ...context, ...(await hook({ ...event, context })) }

@@ -12,10 +12,14 @@ export interface Exchange {
   readonly platform: NodePlatform
   /** `performance.now()` when it came. */
   readonly startedAt: number
+  /** Called when it is over: the answer is out, or its client gone. One list costs less than listeners of each. */
+  readonly ends: (() => void)[]
+  /** Whether those have been called. */
+  isOver: boolean
   /** Id of the upload that it creates. */
-  created?: string
+  created: string | undefined
   /** Names the trace that it is part of, where there is one. */
-  traceId?: string
+  traceId: string | undefined
 }
 
 const exchanges = new WeakMap<Request, Exchange>()
@@ -31,14 +35,23 @@ export function openExchange(
 ): Exchange {
   const id = requestId(incoming)
   outgoing.setHeader('X-Request-Id', id)
-  return {
+  const exchange: Exchange = {
     id,
     path: pathOf(incoming.url ?? ''),
     incoming,
     outgoing,
     platform: nodePlatform(incoming, outgoing, onReceived),
     startedAt: performance.now(),
+    ends: [],
+    isOver: false,
+    created: undefined,
+    traceId: undefined,
   }
+  outgoing.once('close', () => {
+    exchange.isOver = true
+    for (const end of exchange.ends) end()
+  })
+  return exchange
 }
 
 /** Lets `exchangeOf` find it. */

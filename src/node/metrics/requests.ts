@@ -9,11 +9,11 @@ export function requestMeter(meters: Meters): (exchange: Exchange) => void {
   const { requests, requestSeconds, activeUploads } = meters
   return (exchange) => {
     if (isProbe(exchange)) return
-    const { incoming, outgoing, startedAt } = exchange
+    const { incoming, ends, startedAt } = exchange
     const method = methods.has(incoming.method ?? '') ? (incoming.method ?? '') : 'other'
     const isActive = (method === 'POST' || method === 'PATCH') && hasBody(incoming)
     if (isActive) activeUploads.inc()
-    outgoing.once('close', () => {
+    ends.push(() => {
       if (isActive) activeUploads.dec()
       requests.inc({ method, status: statusOf(exchange) })
       requestSeconds.observe({ method }, (performance.now() - startedAt) / 1000)

@@ -42,34 +42,36 @@ export function quotaFeature(options: QuotaOptions): Feature {
   }
   const begin = async (exchange: Exchange, client: string, slot: string) => {
     const visit: Visit = { client, charged: 0 }
-    let isOver = false
     let hasEntered = false
     const end = () => {
-      isOver = true
       if (!hasEntered) return
       hasEntered = false
       if (countsBytes) void charge(exchange, visit)
       ledger.leave(client, slot)
     }
-    exchange.outgoing.once('close', end)
+    exchange.ends.push(end)
     const refusal = await ledger.enter(client, slot)
     if (refusal !== null) throw refused(refusal)
     hasEntered = true
     visits.set(exchange, visit)
     // The client has gone meanwhile.
-    if (isOver) end()
+    if (exchange.isOver) end()
+  }
+
+  const admit = async (exchange: Exchange, { uploadId, request, remoteAddress, context }: RequestEvent) => {
+    const owner = ownerOf(context ?? {})
+    const client =
+      owner === null ? `address ${addressOf(request.headers, remoteAddress, trustForwarded)}` : `owner ${owner}`
+    await begin(exchange, client, uploadId ?? ` ${randomUUID()}`)
+    return none
   }
 
   const hooks: UploadHooks<RequestContext> = {
-    async onRequest({ operation, uploadId, request, remoteAddress, context }: RequestEvent) {
-      const exchange = exchangeOf(request)
-      const isBody = operation === 'append' || operation === 'create'
-      if (exchange === undefined || !isBody || !hasBody(exchange.incoming)) return {}
-      const owner = ownerOf(context ?? {})
-      const client =
-        owner === null ? `address ${addressOf(request.headers, remoteAddress, trustForwarded)}` : `owner ${owner}`
-      await begin(exchange, client, uploadId ?? ` ${randomUUID()}`)
-      return {}
+    onRequest(event: RequestEvent) {
+      // Most requests have no body.
+      if (event.operation !== 'append' && event.operation !== 'create') return none
+      const exchange = exchangeOf(event.request)
+      return exchange !== undefined && hasBody(exchange.incoming) ? admit(exchange, event) : none
     },
     ...(countsBytes && {
       async onProgress({ request, stop }: ProgressEvent<RequestContext>) {
@@ -83,6 +85,9 @@ export function quotaFeature(options: QuotaOptions): Feature {
   }
   return { hooks }
 }
+
+/** What this feature adds to what is known about a request. */
+const none: RequestContext = {}
 
 const messages: Record<Refusal['limit'], string> = {
   active: 'The server takes no more uploads at the moment; come back later and go on',
