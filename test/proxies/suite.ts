@@ -44,7 +44,8 @@ export function proxySuite(
   start: (place: ProxyPlace) => Promise<RunningProxy | null>,
   whileAway: 'answers 423' | 'waits',
 ): void {
-  describe(`behind ${name}`, () => {
+  // An upload that gets nowhere must not hold up everything.
+  describe(`behind ${name}`, { timeout: 120_000 }, () => {
     let folder: Awaited<ReturnType<typeof temporaryFolder>>
     let file: SourceFile
     let certificate: { cert: string; key: string }
