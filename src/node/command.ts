@@ -7,6 +7,7 @@ import { createTusHandler } from '../handler.ts'
 import type { RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { askHealth } from './health.ts'
+import { importUploads } from './import.ts'
 import { helpText } from './help.ts'
 import { openHooks } from './hooks/feature.ts'
 import { listHooks, replayHooks } from './hooks/list.ts'
@@ -27,12 +28,13 @@ async function run(): Promise<void> {
       process.stdout.write(`${await sign(others)}\n`)
       return
     }
-    const { command, replay, config } = readCommandLine(process.argv.slice(2))
+    const { command, replay, dryRun, config } = readCommandLine(process.argv.slice(2))
     if (command === 'help') process.stdout.write(helpText())
     else if (command === 'version') process.stdout.write(`${version()}\n`)
     else if (command === 'check') await check(config)
     else if (command === 'health') process.stdout.write(`${await askHealth(config)}\n`)
     else if (command === 'sweep') await sweep(config)
+    else if (command === 'import') await importAll(config, dryRun)
     else if (command === 'hooks') await hooks(config, replay)
     else await serve(config)
   } catch (error) {
@@ -111,6 +113,12 @@ async function sweep(config: Config): Promise<void> {
   const counts = `removed ${removed}, skipped ${skipped}, concatenated ${concatenated}, leftovers ${leftovers}`
   process.stdout.write(`${counts}\n`)
   await logs.flush()
+}
+
+async function importAll(config: Config, dryRun: boolean): Promise<void> {
+  const { place } = await openStorage(config)
+  const write = (line: string) => void process.stdout.write(`${line}\n`)
+  if (!(await importUploads(place, config, dryRun, write, complain))) process.exitCode = 1
 }
 
 async function hooks(config: Config, replay: CommandLine['replay']): Promise<void> {
