@@ -80,7 +80,8 @@ async function runProgram(title: string, code: string): Promise<void> {
 }
 
 async function runCommand(text: string, t: TestContext): Promise<void> {
-  const line = await toServerCommand(text)
+  // What a page calls its folder is a temporary one here.
+  const line = (await toServerCommand(text))?.replace(/FILELOFT_DATA_DIR=\S+ /, '') ?? null
   if (line === null) return
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
   const words = line.split(' ')
@@ -106,6 +107,11 @@ async function runCommand(text: string, t: TestContext): Promise<void> {
       if (line.includes('fileloft sign')) {
         const { stdout } = await run('bash', ['-c', line], { cwd: root })
         assert.match(stdout, /^http:\/\/localhost:8080\/files\?grant=[\w-]+\.[\w-]+\.[\w-]+\n$/)
+        return
+      }
+      if (line.includes('fileloft import')) {
+        const { stdout } = await run('bash', ['-c', line], { cwd: root, env: { ...process.env, ...environment } })
+        assert.match(stdout, /^(would import|imported) nothing\n$/)
         return
       }
       if (storage?.missing === true) return t.skip('its storage server is not installed')
