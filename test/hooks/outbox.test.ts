@@ -7,25 +7,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { nameOf, type StoredEvent } from '../../src/node/hooks/outbox.ts'
 import { runCli } from '../cli-support.ts'
-import { startMinio } from '../servers/minio.ts'
 import { startServer } from '../support/server.ts'
-import { all, create, head, idOf, metadata, patch, post, remove, upload } from './client.ts'
-import { type Delivery, type Receiver, type Say, startReceiver } from './receiver.ts'
+import { all, create, head, idOf, metadata, patch, remove, upload } from './client.ts'
+import { histories, type Receiver, type Say, startReceiver } from './receiver.ts'
 
 const kept = 'post-create,post-finish,post-terminate'
-
-/** Each upload's events that were taken, without those that came again. */
-function histories(deliveries: readonly Delivery[]): Map<string, string[]> {
-  const found = new Map<string, string[]>()
-  const seen = new Set<string>()
-  for (const { hook } of deliveries) {
-    if (seen.has(hook.EventID)) continue
-    seen.add(hook.EventID)
-    const { ID } = hook.Event.Upload
-    found.set(ID, [...(found.get(ID) ?? []), hook.Type])
-  }
-  return found
-}
 
 function eventIds(receiver: Receiver): string[] {
   return receiver.taken.map(({ hook }) => hook.EventID)
@@ -238,52 +224,4 @@ test('what a sweep removes is told as terminated, also by the command', async ()
   await receiver.until(() => receiver.of('post-terminate').length === 1)
   const { Upload, HTTPRequest } = receiver.of('post-terminate')[0]!.hook.Event
   assert.deepEqual([Upload.ID, HTTPRequest.Method], [idOf(location), ''])
-})
-
-test('on S3: kill -9 loses no event, two servers send none twice, and dead ones are replayed', async (t) => {
-  const minio = await startMinio()
-  if (minio === null) return t.skip('MinIO is not installed')
-  await using _ = minio
-  const bucket = await minio.newBucket()
-  let answer: Say = {}
-  await using receiver = await startReceiver(() => answer)
-  const env = {
-    FILELOFT_HOOKS_URL: receiver.url,
-    FILELOFT_HOOKS_EVENTS: kept,
-    FILELOFT_HOOKS_TIMEOUT: '1',
-    FILELOFT_HOOKS_RETRIES: '0',
-    FILELOFT_HOOKS_GIVE_UP_AFTER: '60',
-    FILELOFT_S3_BUCKET: bucket,
-    FILELOFT_S3_PREFIX: 'up/',
-    FILELOFT_S3_ENDPOINT: minio.endpoint,
-    AWS_ACCESS_KEY_ID: minio.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
-    FILELOFT_DATA_DIR: '',
-  }
-  await using one = await startServer({ env })
-  await using two = await startServer({ env })
-  await Promise.all(Array.from({ length: 20 }, (_, index) => upload(index % 2 === 0 ? one.url : two.url, 'hello')))
-  await receiver.until(() => receiver.taken.length === 40)
-  assert.equal(new Set(receiver.deliveries.map(({ hook }) => hook.EventID)).size, receiver.deliveries.length)
-  const { Storage } = receiver.of('post-finish')[0]!.hook.Event.Upload
-  assert.deepEqual([Storage?.['Type'], Storage?.['Bucket']], ['s3store', bucket])
-  assert.match(Storage?.['Key'] ?? '', /^up\/[0-9a-f]{32}$/)
-
-  answer = 'nothing'
-  const location = await upload(one.url, 'hello')
-  assert.equal((await remove(location)).status, 204)
-  await one.stop('SIGKILL')
-  answer = {}
-  await receiver.until(() => histories(receiver.taken).get(idOf(location))?.length === 3, 60_000)
-  assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish', 'post-terminate'])
-  assert.equal((await runCli(['hooks'], env)).stdout.split('\n').at(-2), '0 waiting, 0 dead')
-
-  answer = 500
-  await two.restart({ env: { FILELOFT_HOOKS_GIVE_UP_AFTER: '0' } })
-  assert.equal((await post(two.url, { 'Upload-Length': '5' })).status, 201)
-  const { event } = await two.logged(({ msg }) => String(msg).startsWith('hook given up'))
-  while (!(await runCli(['hooks'], env)).stdout.endsWith('0 waiting, 1 dead\n'));
-  answer = {}
-  const replayed = await runCli(['hooks', 'replay', String(event)], env)
-  assert.deepEqual([replayed.code, replayed.stdout], [0, `delivered  ${String(event)}\n1 delivered, 0 failed\n`])
 })
