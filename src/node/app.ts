@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import type { TusHandler } from '../options.ts'
 import type { Platform } from '../platform.ts'
 import type { Store } from '../store.ts'
-import type { Logs } from './logger.ts'
+import type { Loggers } from './loggers.ts'
 
 interface AppEnv {
   readonly Bindings: { readonly platform: Platform }
@@ -12,7 +12,13 @@ interface AppEnv {
 export type App = (request: Request, platform: Platform) => Response | Promise<Response>
 
 /** The server's routes. @param isClosing Whether a shutdown has begun: load balancers are to look elsewhere. */
-export function createApp(handler: TusHandler, store: Store, mount: string, logs: Logs, isClosing: () => boolean): App {
+export function createApp(
+  handler: TusHandler,
+  store: Store,
+  mount: string,
+  logs: Loggers,
+  isClosing: () => boolean,
+): App {
   const app = new Hono<AppEnv>()
   app.get('/healthz', (c) => c.text('ok\n'))
   app.get('/readyz', async (c) => {

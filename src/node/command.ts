@@ -4,7 +4,7 @@ import { createTusHandler } from '../handler.ts'
 import { handlerOptions } from './handler-options.ts'
 import { helpText } from './help.ts'
 import { createLogs, type Logs } from './logger.ts'
-import { type RunningServer, startServer } from './server.ts'
+import { type Service, startService } from './service.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
 
@@ -50,8 +50,8 @@ async function serve(config: Config): Promise<void> {
     // A start that fails is told below.
     void starting.then(end, () => {})
   }
-  const end = async (server: RunningServer) => {
-    const isDone = await server.close()
+  const end = async (service: Service) => {
+    const isDone = await service.close()
     logs.server.info('stopped')
     await logs.flush()
     process.exit(isDone ? 0 : 1)
@@ -62,11 +62,11 @@ async function serve(config: Config): Promise<void> {
     'SIGHUP',
     () =>
       void starting.then(
-        (server) => server.reload(),
+        (service) => service.reload(),
         () => {},
       ),
   )
-  const starting = startServer(config, logs)
+  const starting = startService(config, logs)
   await starting
 }
 

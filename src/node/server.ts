@@ -1,25 +1,30 @@
+import type { SecureContextOptions } from 'node:tls'
 import { getRequestListener } from '@hono/node-server'
 import { createTusHandler } from '../handler.ts'
+import type { TusHandler } from '../options.ts'
 import { logWhenDone, type RequestNotes } from './access-log.ts'
+import { type Address, formatAddress } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { handlerOptions } from './handler-options.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
-import { listen } from './listen.ts'
-import type { Logs } from './logger.ts'
+import { listen, type PortSharing } from './listen.ts'
+import type { Loggers } from './loggers.ts'
 import { type Incoming, nodePlatform, type Outgoing } from './platform.ts'
 import { hostOf } from './request.ts'
 import { cutWhenStuck } from './stuck.ts'
 import { openStorage, type Storage } from './storage.ts'
-import { startSweeping } from './sweeper.ts'
 import { readTls } from './tls.ts'
 
 export interface RunningServer {
-  /** Where it listens: `127.0.0.1:8080`, or the path of a Unix socket. */
-  readonly address: string
-  /** Reads the certificate again; a bad one is logged and the present one stays. */
-  reload(): void
+  /** Where it listens, as people write it: `http://127.0.0.1:8080`, `unix:/run/fileloft.sock`. */
+  readonly url: string
+  /** The same for the server of another thread; null for a Unix socket. */
+  readonly address: Address | null
+  readonly handler: TusHandler
+  /** Takes another certificate for connections from now on. */
+  setTls(tls: SecureContextOptions): void
   /**
    * Stops accepting, lets running uploads store what they have and answer, and ends what is left when the time is
    * over. Never rejects. False when work on a request, not just its connection, had to be given up.
@@ -27,12 +32,23 @@ export interface RunningServer {
   close(): Promise<boolean>
 }
 
+export interface ServerOptions {
+  /** Where uploads are kept. @default what the configuration says */
+  readonly storage?: Storage
+  /** Whether other threads listen on the port as well. @default 'alone' */
+  readonly sharing?: PortSharing
+}
+
 /**
- * Starts the server.
+ * Starts to serve, in the main thread or in another one. What the process does once is not here: see service.ts.
  * @throws Error (StoreError for the store) that says in one line why it cannot.
  */
-export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
-  const { store, locker, about, notice, full } = storage ?? (await openStorage(config))
+export async function startServer(
+  config: Config,
+  logs: Loggers,
+  { storage, sharing = 'alone' }: ServerOptions = {},
+): Promise<RunningServer> {
+  const { store, locker } = storage ?? (await openStorage(config))
   const tls = readTls(config)
   const notes = new WeakMap<Request, RequestNotes>()
   const handler = createTusHandler({
@@ -71,35 +87,17 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   }
 
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
-  const address = await listen(http.server, config)
+  const address = await listen(http.server, config, sharing)
   http.server.on('error', (error) => logs.server.error({ err: error }, 'server error'))
-  const sweeps = config.enableExpiration || config.enableConcatenation
-  const stopSweeping = sweeps ? startSweeping(handler, config.sweepInterval * 1000, logs.server) : () => {}
-
-  for (const warning of config.warnings) logs.server.warn(warning)
-  if (notice !== null) logs.server.warn(notice)
-  if (full !== null) logs.server.warn({ err: full }, 'the storage is full; uploads are refused until there is space')
-  const protocol = config.unixSocket !== undefined ? 'unix:' : tls === null ? 'http://' : 'https://'
-  logs.server.info(
-    { address: `${protocol}${address}`, path: config.basePath, ...about, extensions: handler.extensions },
-    'listening',
-  )
+  const protocol = tls === null ? 'http://' : 'https://'
 
   return {
-    address,
-    reload() {
-      try {
-        const next = readTls(config)
-        if (next === null) return
-        http.setTls(next)
-        logs.server.info('certificate reloaded')
-      } catch (error) {
-        logs.server.error({ err: error }, 'the new certificate is not used')
-      }
-    },
+    url: typeof address === 'string' ? `unix:${address}` : `${protocol}${formatAddress(address)}`,
+    address: typeof address === 'string' ? null : address,
+    handler,
+    setTls: (next) => http.setTls(next),
     async close() {
       closing = true
-      stopSweeping()
       const gone = http.close()
       const timeoutMs = config.shutdownTimeout * 1000
       let isDone = false
