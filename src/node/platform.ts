@@ -19,8 +19,11 @@ export interface NodePlatform extends Platform {
   readonly received: () => number
 }
 
-/** What Node knows about a request. Nothing is read before the body is iterated. */
-export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatform {
+/**
+ * What Node knows about a request. Nothing is read before the body is iterated.
+ * @param onBytes Called with the size of each chunk of the body.
+ */
+export function nodePlatform(incoming: Incoming, outgoing: Outgoing, onBytes?: (size: number) => void): NodePlatform {
   let received = 0
   const { socket } = incoming
   const { remoteAddress } = socket
@@ -31,6 +34,7 @@ export function nodePlatform(incoming: Incoming, outgoing: Outgoing): NodePlatfo
       },
       onChunk(size) {
         received += size
+        onBytes?.(size)
       },
     }),
     trailers: () => trailersOf(incoming),

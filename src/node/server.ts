@@ -7,6 +7,7 @@ import { type Address, formatAddress } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { handlerOptions } from './handler-options.ts'
+import { tendHeap } from './heap.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
 import { listen, type PortSharing } from './listen.ts'
@@ -66,10 +67,12 @@ export async function startServer(
   })
   const mount = config.basePath.replace(/\/$/, '')
   let closing = false
+  const heap = tendHeap()
   const app = createApp(handler, store, mount, logs, () => closing)
 
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
-    const platform = nodePlatform(incoming, outgoing)
+    heap.countRequest()
+    const platform = nodePlatform(incoming, outgoing, heap.countBytes)
     const note = logWhenDone(logs.http, mount, incoming, outgoing, platform)
     incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
     // About the server as a whole; Fetch has no URL for that.
