@@ -51,21 +51,22 @@ export function tendHeap(): Heap {
 
 /** Frees new objects that nobody uses any more; less than a millisecond. */
 function collector(): () => void {
+  // Flags are those of the process: switched off again, it would fail threads that are about to use it.
   setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as NonNullable<typeof globalThis.gc>
-  setFlagsFromString('--no-expose-gc')
+  const gc = runInNewContext('globalThis.gc') as typeof globalThis.gc
   return () => {
-    gc({ type: 'minor', execution: 'sync' })
+    gc?.({ type: 'minor', execution: 'sync' })
   }
 }
 
 /** It grows when much in it survives a collection: so that is what happens, some milliseconds long. */
 function growNewSpace(): void {
   if (isGrown()) return
-  setFlagsFromString('--semi-space-growth-factor=2')
   let survivors: unknown[] = []
   // Some 32 MiB at most, should V8 have other ideas one day.
   for (let turn = 0; turn < 400 && !isGrown(); turn++) {
+    // Each time: another thread may have set it to 1 meanwhile.
+    setFlagsFromString('--semi-space-growth-factor=2')
     if (turn % 20 === 0) survivors = []
     for (let count = 0; count < 100; count++) survivors.push(Array.from({ length: 100 }))
   }
