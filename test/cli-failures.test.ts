@@ -18,9 +18,13 @@ test('SIGTERM while the server starts: it ends as it would later, exit code 0', 
   const environment = preload(
     directory.path,
     `import { Server } from 'node:net'
+     import { isMainThread } from 'node:worker_threads'
      const { listen } = Server.prototype
+     let isSent = !isMainThread
      Server.prototype.listen = function (...args) {
-       process.kill(process.pid, 'SIGTERM')
+       // Once: a second signal would end it at once.
+       if (!isSent) process.kill(process.pid, 'SIGTERM')
+       isSent = true
        return listen.apply(this, args)
      }`,
   )
