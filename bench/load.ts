@@ -30,12 +30,16 @@ export type LoadMessage =
       readonly seconds: number
       /** CPU seconds of the load itself while it measured. */
       readonly cpuSeconds: number
+      /** Milliseconds within which 99 of 100 uploads, or HEADs, were done. */
+      readonly p99: number
       readonly uploads: readonly SentUpload[]
     }
 
 async function main(): Promise<void> {
   const { port, path, workload } = JSON.parse(process.argv[2] ?? '') as LoadJob
   let created = 0
+  /** Milliseconds of each piece of work so far. */
+  const times: number[] = []
   const pool = Array.from({ length: workload.connections }, () => openConnection(port))
 
   const warm = await prepare(warmUp(workload))
@@ -44,13 +48,14 @@ async function main(): Promise<void> {
   process.send?.({ type: 'ready' } satisfies LoadMessage)
   await new Promise((resolve) => process.once('message', resolve))
   const cpu = process.cpuUsage()
+  times.length = 0
   const start = performance.now()
   await measured.run()
   const seconds = (performance.now() - start) / 1000
   const { user, system } = process.cpuUsage(cpu)
   const uploads = [...warm.uploads(), ...measured.uploads()]
   for (const connection of pool) connection.close()
-  finish({ type: 'done', seconds, cpuSeconds: (user + system) / 1e6, uploads })
+  finish({ type: 'done', seconds, cpuSeconds: (user + system) / 1e6, uploads, p99: percentile(times, 0.99) })
 
   async function prepare(wanted: Workload): Promise<{ run: () => Promise<void>; uploads: () => SentUpload[] }> {
     const uploads: CreatedUpload[] = []
@@ -77,14 +82,23 @@ async function main(): Promise<void> {
   }
 
   /** Does `work` so many times, on all connections at once. */
-  async function share(times: number, work: (connection: Connection, index: number) => Promise<void>): Promise<void> {
+  async function share(count: number, work: (connection: Connection, index: number) => Promise<void>): Promise<void> {
     let next = 0
     await Promise.all(
       pool.map(async (connection) => {
-        while (next < times) await work(connection, next++)
+        while (next < count) {
+          const start = performance.now()
+          await work(connection, next++)
+          times.push(performance.now() - start)
+        }
       }),
     )
   }
+}
+
+function percentile(times: readonly number[], share: number): number {
+  const sorted = times.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }
 
 /** The channel keeps this process alive; closed before the message has left, it would swallow it. */

@@ -22,6 +22,8 @@ export interface Measurement {
   readonly storage: number | undefined
   /** Share of one core, 0 to 1, that the load used. */
   readonly load: number
+  /** Milliseconds within which 99 of 100 uploads, or HEADs, were done. */
+  readonly p99: number
   /** When it was measured, in microseconds of the system's monotonic clock. */
   readonly window: { readonly start: number; readonly end: number }
 }
@@ -109,6 +111,7 @@ async function runLoad(
         others: share(machine && machine - tree),
         storage: share(storage),
         load: done.cpuSeconds / done.seconds,
+        p99: done.p99,
         window: { start, end },
       },
     }

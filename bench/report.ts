@@ -27,6 +27,7 @@ export function workloadTable(workload: Workload, servers: readonly BenchServer[
       `CPU s/${workload.cpuPer}`,
       'x @tus/server',
       'peak MiB',
+      'p99 ms',
       'load',
       'others',
     ],
@@ -49,6 +50,7 @@ export function workloadTable(workload: Workload, servers: readonly BenchServer[
       show(spread(own.map((round) => round?.cpu))),
       id === 'tus-node' ? '1' : show(ratio(own, rounds?.get('tus-node'), 'cpu')),
       show(spread(own.map((round) => round?.peakMiB))),
+      show(spread(own.map((round) => round?.p99))),
       percent(spread(own.map((round) => round?.load))),
       percent(others) + (others !== undefined && others.median > noisy ? ' !' : ''),
       ...(hasStorage ? [percent(spread(own.map((round) => round?.storage)))] : []),
@@ -72,6 +74,15 @@ export const fileTargets: readonly Target[] = [
   ]),
 ]
 
+/** The server with everything that watches it, beside one without. */
+export const watchTargets: readonly Target[] = (['big', 'parallel', 'small', 'chunks', 'head'] as const).flatMap(
+  (workload): Target[] => [
+    { workload, peer: 'plain', field: 'rate', atLeast: 0.95 },
+    { workload, peer: 'plain', field: 'cpu', atMost: 1.05 },
+    { workload, peer: 'plain', field: 'p99', atMost: 1.05 },
+  ],
+)
+
 /** The same on object storage. */
 export const storageTargets: readonly Target[] = [
   ...(['big', 'eights', 'parallel'] as const).flatMap((workload) =>
@@ -84,10 +95,12 @@ export const storageTargets: readonly Target[] = [
   { workload: 'many', field: 'peakMiB', atMost: 512 + 150 },
 ]
 
+type Field = 'rate' | 'cpu' | 'peakMiB' | 'p99'
+
 export interface Target {
   readonly workload: WorkloadName
-  readonly peer?: 'tus-node' | 'tusd'
-  readonly field: 'rate' | 'cpu' | 'peakMiB'
+  readonly peer?: 'tus-node' | 'tusd' | 'plain'
+  readonly field: Field
   readonly atLeast?: number
   readonly atMost?: number
 }
@@ -102,15 +115,15 @@ export function targetTable(server: ServerId, results: Results, targets: readonl
     if (figure === undefined) continue
     const isMet = figure >= (atLeast ?? 0) && figure <= (atMost ?? Infinity)
     const limit = `${atLeast === undefined ? 'at most' : 'at least'} ${atLeast ?? atMost}`
-    const unit = peer === undefined ? ' MiB' : ` x ${peer === 'tusd' ? 'tusd' : '@tus/server'}`
-    const what = { rate: 'rate', cpu: 'CPU', peakMiB: 'peak memory' }[field]
+    const unit = peer === undefined ? ' MiB' : ` x ${peer === 'tus-node' ? '@tus/server' : peer}`
+    const what = { rate: 'rate', cpu: 'CPU', peakMiB: 'peak memory', p99: 'p99' }[field]
     rows.push([isMet ? 'met' : 'MISSED', workload, what, `${limit}${unit}`, `is ${figure.toPrecision(3)}`])
   }
   return align(rows)
 }
 
 /** Round by round, so that what slowed a whole round down cancels out. */
-function ratio(own: Rounds, peer: Rounds | undefined, field: 'rate' | 'cpu' | 'peakMiB'): Spread | undefined {
+function ratio(own: Rounds, peer: Rounds | undefined, field: Field): Spread | undefined {
   return spread(
     own.map((round, index) => {
       const [mine, theirs] = [round?.[field], peer?.[index]?.[field]]

@@ -7,8 +7,16 @@ import { relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { makeScratch, measure, type Measurement } from './measure.ts'
 import { profile } from './profile.ts'
-import { fileTargets, type Results, targetTable, workloadTable } from './report.ts'
-import { type BenchServer, benchServers, type Command, ourCommand, type ServerId, serverIds } from './servers.ts'
+import { fileTargets, type Results, targetTable, watchTargets, workloadTable } from './report.ts'
+import {
+  type BenchServer,
+  benchServers,
+  type Command,
+  ourCommand,
+  type ServerId,
+  serverIds,
+  usualServers,
+} from './servers.ts'
 import { requestCases } from './storage/requests.ts'
 import { profileStorage, runStorages, type StoragePlan } from './storage/run.ts'
 import { storageServerIds } from './storage/servers.ts'
@@ -26,7 +34,7 @@ import {
 
 const usage = `npm run bench -- [options]
   --only NAMES        servers and workloads to run, comma-separated; default all
-                      servers: ${serverIds.join(', ')}
+                      servers: ${serverIds.join(', ')}; plain and watched only if named
                       workloads: ${workloadNames.join(', ')}
   --storage NAMES     on object storage instead of files: ${storageNames.join(', ')}, comma-separated, or all
                       --only then takes ${storageServerIds.join(', ')}, ${storageWorkloads.join(', ')}, requests
@@ -95,7 +103,7 @@ function parse(): Plan | null {
   const picked = Object.values(all).filter(({ name }) => (isWorkloadNamed ? names : defaults).includes(name))
   const chosen = serverIds.filter((id) => names.includes(id))
   return {
-    servers: benchServers().filter(({ id }) => chosen.length === 0 || chosen.includes(id)),
+    servers: benchServers().filter(({ id }) => (chosen.length === 0 ? usualServers : chosen).includes(id)),
     workloads: picked,
     rounds,
     directory: values.dir,
@@ -158,8 +166,9 @@ async function runAll(plan: Plan, scratch: string): Promise<void> {
   for (const [id, name] of [
     ['fileloft', 'Targets'],
     ['nosync', 'The same without sync'],
+    ['watched', 'What limits, metrics and logs cost'],
   ] as const) {
-    const table = targetTable(id, results, fileTargets)
+    const table = targetTable(id, results, id === 'watched' ? watchTargets : fileTargets)
     if (table !== '') console.log(`${name}\n${table}\n`)
   }
 }

@@ -2,7 +2,10 @@
 import { accessSync, constants, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export const serverIds = ['fileloft', 'nosync', 'tus-node', 'tusd', 'rust', 'null'] as const
+export const serverIds = ['fileloft', 'plain', 'watched', 'nosync', 'tus-node', 'tusd', 'rust', 'null'] as const
+
+/** Those that run unless others are named. */
+export const usualServers: readonly ServerId[] = ['fileloft', 'nosync', 'tus-node', 'tusd', 'rust', 'null']
 
 export type ServerId = (typeof serverIds)[number]
 
@@ -40,19 +43,23 @@ export function benchServers(): BenchServer[] {
   const ours = process.env['BENCH_FILELOFT'] ?? ourCommand()
   const tusd = process.env['BENCH_TUSD'] ?? onPath('tusd')
   const rust = process.env['BENCH_FILELOFT_RUST'] ?? onPath('fileloft-rust')
-  const settings = ({ directory, port }: RunPlace) => ({
-    FILELOFT_BIND: `127.0.0.1:${port}`,
-    FILELOFT_DATA_DIR: directory,
-  })
+  const own = { path: '/files/', stores: true } as const
   return [
+    { ...own, id: 'fileloft', title: 'fileloft', command: ourServer(ours, {}) },
+    { ...own, id: 'plain', title: 'fileloft, plain', command: ourServer(ours, { FILELOFT_LOG: 'off' }) },
     {
-      id: 'fileloft',
-      title: 'fileloft',
-      path: '/files/',
-      stores: true,
-      command: exists(ours)
-        ? { program: process.execPath, isNode: true, args: () => [ours], environment: settings }
-        : `there is no ${ours}`,
+      ...own,
+      id: 'watched',
+      title: 'fileloft, watched',
+      command: ourServer(ours, {
+        FILELOFT_LOG: 'info',
+        FILELOFT_METRICS: 'true',
+        // None of them is reached: what is measured is that each request is counted, in hooks.
+        FILELOFT_MAX_ACTIVE_UPLOADS: '1000000',
+        FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT: '1000000',
+        FILELOFT_MAX_BYTES_PER_CLIENT: '1000TiB',
+        FILELOFT_MIN_RATE: '1',
+      }),
     },
     {
       id: 'nosync',
@@ -84,11 +91,27 @@ export function benchServers(): BenchServer[] {
       stores: true,
       command:
         rust !== undefined && exists(rust)
-          ? { program: rust, isNode: false, args: () => [], environment: settings }
+          ? { program: rust, isNode: false, args: () => [], environment: placeOf }
           : 'cargo build --release in github.com/sound-systems/fileloft, then on PATH as fileloft-rust or in BENCH_FILELOFT_RUST',
     },
     { id: 'null', title: 'null (stores nothing)', path: '/files/', stores: false, command: nodeScript('null.ts') },
   ]
+}
+
+function ourServer(file: string, more: Readonly<Record<string, string>>): BenchServer['command'] {
+  if (!exists(file)) return `there is no ${file}`
+  return {
+    program: process.execPath,
+    isNode: true,
+    // Its log, which would tell, may be off.
+    takesPort: true,
+    args: () => [file],
+    environment: (run) => ({ ...placeOf(run), ...more }),
+  }
+}
+
+function placeOf({ directory, port }: RunPlace): Record<string, string> {
+  return { FILELOFT_BIND: `127.0.0.1:${port}`, FILELOFT_DATA_DIR: directory }
 }
 
 /** Which of our files runs, for the report's heading. */

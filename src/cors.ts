@@ -30,11 +30,15 @@ const responseHeaders = [
   'Upload-Length',
   'Upload-Metadata',
   'Upload-Offset',
+  // Of whoever runs the handler.
+  'X-Request-Id',
   // Of downloads and errors.
   'Accept-Ranges',
   'Content-Disposition',
   'Content-Range',
   'ETag',
+  'Retry-After',
+  'WWW-Authenticate',
 ]
 
 /** Adds to `headers` what a request's `Origin` calls for. */

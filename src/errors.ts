@@ -41,12 +41,19 @@ export class TusError extends Error {
   readonly status: number
   /** Headers for the answer besides the usual ones. */
   readonly headers: Readonly<Record<string, string>>
+  /** The answer's body where it is not the message; say what it is in a `Content-Type` header. */
+  readonly body: string | undefined
 
   /** @param message Goes to the client as it is: no secrets, no paths. Default: the code's own sentence. */
   constructor(
     code: TusErrorCode,
     message?: string,
-    options: { status?: number; headers?: Record<string, string>; cause?: unknown } = {},
+    options: {
+      status?: number
+      headers?: Readonly<Record<string, string>>
+      body?: string
+      cause?: unknown
+    } = {},
   ) {
     const status = options.status ?? table[code][0]
     if (!(status >= 400 && status <= 599)) throw new TypeError(`TusError: status must be from 400 to 599: ${status}`)
@@ -54,6 +61,7 @@ export class TusError extends Error {
     this.code = code
     this.status = status
     this.headers = options.headers ?? {}
+    this.body = options.body
   }
 }
 

@@ -1,5 +1,5 @@
 /** What the fields of a stored record must be: records may hold anything by the time they are read. */
-import type { Concat } from './store.ts'
+import type { Attributes, Concat } from './store.ts'
 
 /** A value for an error message; records may hold anything, of any size. */
 export function brief(value: unknown): string {
@@ -31,6 +31,11 @@ export function isCount(value: unknown): value is number {
 
 export function isCountOrNull(value: unknown): value is number | null {
   return value === null || isCount(value)
+}
+
+/** Text by name. */
+export function isAttributes(value: unknown): value is Attributes {
+  return isObject(value) && Object.values(value).every(isString)
 }
 
 /** How an upload takes part in a concatenation, with no fields but those. */

@@ -1,10 +1,12 @@
 import { type Cors, createCors } from './cors.ts'
 import { StoreError, TusError } from './errors.ts'
+import type { Operation, UploadHooks } from './hooks.ts'
 import { decodeId } from './id.ts'
 import { createLocator } from './location.ts'
 import type { TusHandler, TusHandlerOptions } from './options.ts'
 import type { Platform } from './platform.ts'
-import { createContext } from './settings.ts'
+import { type Contexts, createContexts } from './settings.ts'
+import type { Store } from './store.ts'
 import type { Answer, Call } from './tus/answer.ts'
 import { remove } from './tus/delete.ts'
 import { get } from './tus/get.ts'
@@ -13,7 +15,8 @@ import { version } from './tus/headers.ts'
 import { options as describeServer } from './tus/options.ts'
 import { patch } from './tus/patch.ts'
 import { post } from './tus/post.ts'
-import type { Context } from './upload/context.ts'
+import type { Caller } from './upload/caller.ts'
+import type { Context, State } from './upload/context.ts'
 import { stopAll } from './upload/lock.ts'
 import { sweep } from './upload/sweep.ts'
 
@@ -25,13 +28,26 @@ import { sweep } from './upload/sweep.ts'
  * const handler = createTusHandler({ path: '/files', store: memoryStore() })
  * export default { fetch: (request: Request) => handler(request) }
  */
-export function createTusHandler(options: TusHandlerOptions): TusHandler {
-  const context = createContext(options)
+export function createTusHandler<C = unknown>(options: TusHandlerOptions<C>): TusHandler {
+  // What hooks hand to each other goes through here unseen.
+  const { store, ...rest } = options as unknown as TusHandlerOptions
+  const contexts = createContexts({ store, ...rest })
+  const { state } = contexts
   const mount = options.path.replace(/\/+$/, '')
-  const methods = allowedMethods(context)
+  const methods = allowedMethods(contexts)
   // For preflights every method in use: browsers ask before they know the path's own.
   const cors = createCors(options.cors ?? {}, [...new Set([...methods.collection, ...methods.upload])])
-  const server: Server = { mount, methods, cors }
+  const storeFor = typeof store === 'function' ? store : () => store
+  const fixed = typeof store === 'function' ? null : contexts.of(store)
+  const server: Server = {
+    mount,
+    methods,
+    cors,
+    onRequest: rest.onRequest,
+    state,
+    contextOf:
+      fixed === null ? async ({ request, context }) => contexts.of(await storeFor(request, context)) : () => fixed,
+  }
   const { baseUrl, ...location } = options.location ?? {}
   // As it may stand in a header: a host of another script in its ASCII form, a path encoded.
   const places = baseUrl === undefined ? location : { ...location, baseUrl: new URL(baseUrl).href }
@@ -42,19 +58,26 @@ export function createTusHandler(options: TusHandlerOptions): TusHandler {
   const handle = async (request: Request, platform?: Platform): Promise<Response> => {
     active++
     try {
+      const { remoteAddress, remotePort } = platform ?? {}
+      const caller: Caller = { request, remoteAddress, remotePort, context: undefined, reply: null, query: '' }
       const locator = createLocator(mount, places, request, platform)
-      return await respond({ context, request, platform, locator }, server)
+      return await respond({ request, platform, locator, caller }, server)
     } finally {
       active--
       if (active === 0) idle?.()
     }
   }
   return Object.assign(handle, {
-    extensions: [...context.extensions],
-    sweep: () => sweep(context),
+    extensions: [...contexts.extensions],
+    async sweep(which?: Store) {
+      const swept = which ?? (typeof store === 'function' ? undefined : store)
+      if (swept === undefined)
+        throw new TypeError('sweep needs to be told which store: the handler has one per request')
+      return sweep(contexts.of(swept))
+    },
     close() {
-      context.closing = true
-      stopAll(context)
+      state.closing = true
+      stopAll(state)
       closed ??= active === 0 ? Promise.resolve() : new Promise((resolve) => (idle = resolve))
       return closed
     },
@@ -69,26 +92,34 @@ interface Server {
   readonly mount: string
   readonly methods: { readonly collection: readonly string[]; readonly upload: readonly string[] }
   readonly cors: Cors
+  readonly onRequest: UploadHooks['onRequest']
+  readonly state: State
+  readonly contextOf: (caller: Caller) => Context | Promise<Context>
 }
 
+/** A request before it is known which store it is for. */
+type Opening = Omit<Call, 'context'>
+
 /** The one place where answers and failures become responses. */
-async function respond(call: Call, server: Server): Promise<Response> {
-  const { context, request } = call
-  const { cors } = server
+async function respond(call: Opening, server: Server): Promise<Response> {
   try {
-    return toResponse(await route(call, server), call, cors)
+    return toResponse(await route(call, server), call, server)
   } catch (error) {
     try {
-      return toResponse(failure(error, context, request), call, cors)
+      return toResponse(failure(error, call, server), call, server)
     } catch (unsendable) {
       // A header that no response can carry.
-      context.report(unsendable, request)
+      server.state.report(unsendable, call.caller)
       return new Response('Internal error\n', { status: 500, headers: commonHeaders })
     }
   }
 }
 
-function toResponse({ status, headers, body }: Answer, { context, request }: Call, cors: Cors): Response {
+function toResponse(
+  { status, headers, body }: Answer,
+  { request, caller }: Opening,
+  { cors, state }: Server,
+): Response {
   const all: Record<string, string> = {
     ...commonHeaders,
     ...headers,
@@ -97,7 +128,7 @@ function toResponse({ status, headers, body }: Answer, { context, request }: Cal
     cors(request, all)
   } catch (error) {
     // An origin rule that throws allows nobody.
-    context.report(error, request)
+    state.report(error, caller)
   }
   if (request.method === 'HEAD') return new Response(null, { status, headers: all })
   // Without it servers fall back to chunks, even for nothing.
@@ -105,27 +136,50 @@ function toResponse({ status, headers, body }: Answer, { context, request }: Cal
   return new Response(body ?? null, { status, headers: all })
 }
 
-async function route(call: Call, { mount, methods }: Server): Promise<Answer> {
-  const { context, request } = call
+async function route(opening: Opening, server: Server): Promise<Answer> {
+  const { mount, methods, onRequest, contextOf } = server
+  const { request, caller } = opening
   const method = methodOf(request)
-  const target = targetOf(request, mount)
-  const allowed = target.id === null ? methods.collection : methods.upload
-  if (!allowed.includes(method)) {
-    throw new TusError('method_not_allowed', `${method} is not allowed here`, {
-      headers: { Allow: allowed.join(', ') },
-    })
-  }
-  if (method === 'OPTIONS') return describeServer(call)
-  const { id } = target
+  const { id } = targetOf(request, mount)
+  const allowed = id === null ? methods.collection : methods.upload
+  if (!allowed.includes(method)) throw notAllowed(method, allowed)
   // A browser or a player asks for the file without knowing of tus.
   const tus = request.headers.get('tus-resumable')
-  if (id !== null && (method === 'GET' || (method === 'HEAD' && tus === null && context.downloads)))
-    return get(call, id, method)
+  const isFile = id !== null && (method === 'GET' || (method === 'HEAD' && tus === null && allowed.includes('GET')))
+  if (onRequest !== undefined && !isPreflight(request)) {
+    const { remoteAddress, remotePort } = caller
+    const operation = isFile ? 'download' : operationOf(method, request)
+    caller.context = await onRequest({ operation, uploadId: id, request, remoteAddress, remotePort })
+  }
+  const found = contextOf(caller)
+  const context = found instanceof Promise ? await found : found
+  const call: Call = { context, ...opening }
+
+  if (method === 'OPTIONS') return describeServer(call)
+  if (isFile && context.downloads) return get(call, id, method === 'HEAD' ? 'HEAD' : 'GET')
   if (tus !== version) throw new TusError('unsupported_version', undefined, { headers: { 'Tus-Version': version } })
+  if (method === 'GET') throw notAllowed(method, allowed)
   if (id !== null && method === 'HEAD') return head(call, id)
   if (id !== null && method === 'DELETE') return remove(call, id)
-  if (context.closing) throw new TusError('shutting_down')
+  if (context.state.closing) throw new TusError('shutting_down')
   return id === null ? post(call) : patch(call, id)
+}
+
+function notAllowed(method: string, allowed: readonly string[]): TusError {
+  return new TusError('method_not_allowed', `${method} is not allowed here`, { headers: { Allow: allowed.join(', ') } })
+}
+
+/** Asked by browsers, which know no credentials then (Fetch, CORS-preflight request). */
+function isPreflight({ method, headers }: Request): boolean {
+  return method === 'OPTIONS' && headers.has('origin') && headers.has('access-control-request-method')
+}
+
+function operationOf(method: string, { headers }: Request): Operation {
+  if (method === 'OPTIONS') return 'options'
+  if (method === 'HEAD') return 'inspect'
+  if (method === 'PATCH') return 'append'
+  if (method === 'DELETE') return 'terminate'
+  return headers.get('upload-concat')?.startsWith('final') === true ? 'concatenate' : 'create'
 }
 
 function methodOf(request: Request): string {
@@ -152,7 +206,7 @@ function pathOf(url: string): string {
   return end < 0 ? url.slice(start) : url.slice(start, start + end)
 }
 
-function allowedMethods({ extensions, downloads }: Context): Server['methods'] {
+function allowedMethods({ extensions, downloads }: Contexts): Server['methods'] {
   return {
     collection: extensions.has('creation') ? ['OPTIONS', 'POST'] : ['OPTIONS'],
     upload: [
@@ -165,13 +219,15 @@ function allowedMethods({ extensions, downloads }: Context): Server['methods'] {
   }
 }
 
-function failure(error: unknown, context: Context, request: Request): Answer {
+function failure(error: unknown, { caller }: Opening, { state }: Server): Answer {
   const text = { 'Content-Type': 'text/plain; charset=utf-8' }
   if (error instanceof TusError) {
-    if (error.status >= 500 && error.cause !== undefined) context.report(error, request)
-    return { status: error.status, headers: { ...text, ...error.headers }, body: `${error.message}\n` }
+    if (error.status >= 500 && error.cause !== undefined) state.report(error, caller)
+    const isTyped = Object.keys(error.headers).some((name) => name.toLowerCase() === 'content-type')
+    const headers = isTyped ? error.headers : { ...text, ...error.headers }
+    return { status: error.status, headers, body: error.body ?? `${error.message}\n` }
   }
-  context.report(error, request)
+  state.report(error, caller)
   if (error instanceof StoreError) return { status: error.status, headers: text, body: `${error.publicMessage}\n` }
   return { status: 500, headers: text, body: 'Internal error\n' }
 }

@@ -1,8 +1,10 @@
+export { combineHooks } from './combine.ts'
 export { createTusHandler } from './handler.ts'
 export { isValidId } from './id.ts'
-export { parseMetadata } from './metadata.ts'
+export { formatMetadata, parseMetadata } from './metadata.ts'
 export type {
   AppendOptions,
+  Attributes,
   ByteRange,
   Concat,
   ConcatenateOptions,
@@ -12,7 +14,19 @@ export type {
   UploadChange,
 } from './store.ts'
 export type { AcquireOptions, Lock, Locker } from './locker.ts'
-export type { CreateEvent, UploadCallbacks, UploadEvent } from './hooks.ts'
+export type {
+  AccessEvent,
+  CreateEvent,
+  Creation,
+  LimitEvent,
+  Operation,
+  ProgressEvent,
+  Reply,
+  RequestEvent,
+  RequestInfo,
+  UploadEvent,
+  UploadHooks,
+} from './hooks.ts'
 export type { Platform } from './platform.ts'
 export type {
   CorsOptions,

@@ -44,6 +44,22 @@ export function parseMetadata(value: string | null): Record<string, string> {
   return result
 }
 
+/**
+ * The `Upload-Metadata` value that `parseMetadata` reads back, or `null` for none.
+ *
+ * @throws TypeError when a key is empty or not plain ASCII without spaces and commas, or a value is not text.
+ * @example formatMetadata({ filename: 'hello.txt' }) // 'filename aGVsbG8udHh0'
+ */
+export function formatMetadata(metadata: Readonly<Record<string, string>>): string | null {
+  const texts = Object.entries(metadata).map(([key, value]) => {
+    if (!keyPattern.test(key)) throw new TypeError(`Metadata cannot have the key ${JSON.stringify(key)}`)
+    if (typeof value !== 'string') throw new TypeError(`Metadata cannot have a value for ${key} that is not text`)
+    const encoded = btoa(Array.from(new TextEncoder().encode(value), (byte) => String.fromCharCode(byte)).join(''))
+    return value === '' ? key : `${key} ${encoded}`
+  })
+  return texts.length === 0 ? null : texts.join(',')
+}
+
 function notBase64(key: string): TusError {
   return new TusError('invalid_header', `Upload-Metadata has a value for ${key} that is not base64`)
 }

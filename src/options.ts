@@ -1,4 +1,4 @@
-import type { UploadCallbacks } from './hooks.ts'
+import type { UploadHooks } from './hooks.ts'
 import type { Locker } from './locker.ts'
 import type { Platform } from './platform.ts'
 import type { NewUpload, Store } from './store.ts'
@@ -18,16 +18,24 @@ export const extensionNames = [
 
 export type Extension = (typeof extensionNames)[number]
 
-/** What `createTusHandler` takes. Only `path` and `store` are required. */
-export interface TusHandlerOptions extends UploadCallbacks {
+/**
+ * What `createTusHandler` takes. Only `path` and `store` are required.
+ * @template C What `onRequest` returns.
+ */
+export interface TusHandlerOptions<C = unknown> extends UploadHooks<C> {
   /** Where the handler is mounted, such as `/files` or `/`; a trailing slash makes no difference. */
   readonly path: string
 
-  /** Where uploads are kept: `memoryStore()`, `fileStore({ directory })` or your own. */
-  readonly store: Store
+  /**
+   * Where uploads are kept: `memoryStore()`, `fileStore({ directory })` or your own. Or a function that tells it for a
+   * request, after `onRequest` (`context` is what that returned): a directory or a bucket per tenant. It must return
+   * the same object each time it means the same store.
+   */
+  readonly store: Store | ((request: Request, context: C) => Store | Promise<Store>)
 
   /**
    * Lets one request at a time work on an upload. Several processes on one store need a locker that they share.
+   * Where `store` is a function, a locker given here is used for all stores, so their ids must not be the same.
    * @default memoryLocker(), the same one for all handlers of a store object: for one process
    */
   readonly locker?: Locker
@@ -72,6 +80,20 @@ export interface TusHandlerOptions extends UploadCallbacks {
    * @default 60_000
    */
   readonly idleTimeoutMs?: number
+
+  /**
+   * Least bytes per second of a request body, on average over `minRateWindowMs` of waiting for the client; the time that
+   * the storage takes does not count. A slower one is ended as one that stands still is: what has arrived is stored, and
+   * the client comes back when it can. 0 = as slow as it likes.
+   * @default 0
+   */
+  readonly minRate?: number
+
+  /**
+   * Milliseconds over which `minRate` is looked at.
+   * @default 10_000
+   */
+  readonly minRateWindowMs?: number
 
   /** Lets incomplete uploads expire. `handler.sweep()` removes what has. @default never */
   readonly expiration?: ExpirationOptions
@@ -164,14 +186,18 @@ export interface SweepResult {
 export interface TusHandler {
   /** Answers one request. Never rejects: failures are answers. */
   (request: Request, platform?: Platform): Promise<Response>
-  /** What is on. `Tus-Extension` leaves out checksum-trailer where the runtime cannot tell trailers. */
+  /**
+   * What is on. `Tus-Extension` leaves out checksum-trailer where the runtime cannot tell trailers, and what the store
+   * of the request cannot do where `store` is a function.
+   */
   readonly extensions: readonly Extension[]
   /**
    * Removes expired incomplete uploads, never completed ones, and completes final uploads whose partials are done.
    * Safe beside running uploads and other processes. Call it from time to time.
-   * @throws StoreError when the store cannot be asked.
+   * @param store The store to sweep, where the handler's is a function; else the handler's.
+   * @throws StoreError when the store cannot be asked; TypeError when it is not known which one.
    */
-  sweep(): Promise<SweepResult>
+  sweep(store?: Store): Promise<SweepResult>
   /**
    * For a shutdown: running bodies are cut, what arrived is stored, and their requests are answered 503, which
    * clients retry; new uploads and bodies are refused the same way. Resolves when no request is running.

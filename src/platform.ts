@@ -13,6 +13,8 @@ export interface Platform {
   readonly trailers?: () => Headers
   /** The client's address as the connection shows it. */
   readonly remoteAddress?: string
+  /** The client's port on that address. */
+  readonly remotePort?: number
   /** Whether the connection itself is encrypted, for the scheme of `Location`. */
   readonly encrypted?: boolean
 }

@@ -4,41 +4,80 @@ import type { Locker } from './locker.ts'
 import { memoryLocker } from './lockers/memory.ts'
 import { type Extension, extensionNames, type TusHandlerOptions } from './options.ts'
 import type { Store } from './store.ts'
-import type { Context } from './upload/context.ts'
+import type { Context, State } from './upload/context.ts'
+
+/** What a handler works with, for each store. */
+export interface Contexts {
+  readonly state: State
+  /** What is on, as far as that does not depend on the store. */
+  readonly extensions: ReadonlySet<Extension>
+  readonly downloads: boolean
+  /** The one for this store, always the same. @throws TypeError when it is no store. */
+  of(store: Store): Context
+}
 
 /**
  * Checks the options and fills in the defaults, once.
  * @throws TypeError that names the option that makes no sense.
  */
-export function createContext(options: TusHandlerOptions): Context {
+export function createContexts(options: TusHandlerOptions): Contexts {
   checkOptions(options)
-  const { store, expiration, maxSize = 0, onError } = options
-  const extensions = extensionsOf(options)
+  const { store } = options
+  const state: State = { running: new Set(), closing: false, report: reporter(options) }
+  const contexts = new WeakMap<Store, Context>()
+  const any = typeof store === 'function' ? null : store
+  return {
+    state,
+    extensions: extensionsOf(options, any),
+    downloads: (options.downloads ?? false) && (any === null || any.read !== undefined),
+    of(which) {
+      let context = contexts.get(which)
+      if (context === undefined) {
+        checkStore(which)
+        context = createContext(options, which, state)
+        contexts.set(which, context)
+      }
+      return context
+    },
+  }
+}
+
+function createContext(options: TusHandlerOptions, store: Store, state: State): Context {
+  const { expiration, maxSize = 0 } = options
+  const extensions = extensionsOf(options, store)
   return {
     store,
     locker: options.locker ?? lockerOf(store),
     extensions,
-    callbacks: options,
+    hooks: options,
     maxSize,
     maxMetadataSize: options.maxMetadataSize ?? 8192,
     generateId: options.generateId ?? randomId,
     lockTimeoutMs: options.lockTimeoutMs ?? 20_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
+    minRate: minRateOf(options),
     expiration: extensions.has('expiration') ? (expiration ?? null) : null,
     removePartials: options.removePartials ?? false,
     downloads: (options.downloads ?? false) && store.read !== undefined,
     progressIntervalMs: options.progressIntervalMs ?? 500,
-    report(error, request) {
-      try {
-        const result = onError?.(error, request)
-        if (result instanceof Promise) result.catch(() => {})
-      } catch {
-        // A failing reporter must not fail the request it reports on.
-      }
-    },
-    running: new Set(),
+    report: state.report,
+    state,
     progress: new Map(),
-    closing: false,
+  }
+}
+
+function minRateOf({ minRate = 0, minRateWindowMs = 10_000 }: TusHandlerOptions): Context['minRate'] {
+  return minRate === 0 ? null : { bytesPerSecond: minRate, windowMs: minRateWindowMs }
+}
+
+function reporter({ onError }: TusHandlerOptions): State['report'] {
+  return (error, caller) => {
+    try {
+      const result = onError?.(error, caller?.request ?? null)
+      if (result instanceof Promise) result.catch(() => {})
+    } catch {
+      // A failing reporter must not fail the request it reports on.
+    }
   }
 }
 
@@ -52,8 +91,11 @@ function lockerOf(store: Store): Locker {
 }
 
 /** On is what is not switched off and what the store can do, and what it builds on is on as well. */
-function extensionsOf(options: TusHandlerOptions): Set<Extension> {
-  const { store, extensions = {}, expiration } = options
+function extensionsOf(options: TusHandlerOptions, store: Store | null): Set<Extension> {
+  const { extensions = {}, expiration } = options
+  // A store that is not known yet may do everything.
+  const canConcatenate = store === null || store.concatenate !== undefined
+  const canWait = store === null || store.finalsOf !== undefined
   const able: Record<Extension, boolean> = {
     creation: true,
     'creation-with-upload': true,
@@ -62,8 +104,8 @@ function extensionsOf(options: TusHandlerOptions): Set<Extension> {
     checksum: checksumAlgorithms().includes('sha1'),
     'checksum-trailer': checksumAlgorithms().includes('sha1'),
     termination: true,
-    concatenation: store.concatenate !== undefined,
-    'concatenation-unfinished': store.concatenate !== undefined && store.finalsOf !== undefined,
+    concatenation: canConcatenate,
+    'concatenation-unfinished': canConcatenate && canWait,
   }
   const on = (name: Extension) => able[name] && extensions[name] !== false
   const needs: Partial<Record<Extension, Extension>> = {
@@ -89,7 +131,7 @@ function checkOptions(options: TusHandlerOptions): void {
   if (pathname !== options.path) {
     throw new TypeError(`path must be as it stands in a URL, ${pathname}: ${JSON.stringify(options.path)}`)
   }
-  checkStore(options.store)
+  if (typeof options.store !== 'function') checkStore(options.store)
   for (const name of Object.keys(options.extensions ?? {})) {
     if (!extensionNames.some((known) => known === name)) {
       throw new TypeError(`extensions has no ${JSON.stringify(name)}; there are ${extensionNames.join(', ')}`)
@@ -101,6 +143,8 @@ function checkOptions(options: TusHandlerOptions): void {
     ['maxMetadataSize', options.maxMetadataSize, 0, Number.MAX_SAFE_INTEGER],
     ['lockTimeoutMs', options.lockTimeoutMs, 0, longestTimerMs],
     ['idleTimeoutMs', options.idleTimeoutMs, 0, longestTimerMs],
+    ['minRate', options.minRate, 0, Number.MAX_SAFE_INTEGER],
+    ['minRateWindowMs', options.minRateWindowMs, 1, longestTimerMs],
     ['progressIntervalMs', options.progressIntervalMs, 0, Number.MAX_SAFE_INTEGER],
     ['expiration.afterMs', expiration === undefined ? 0 : (expiration.afterMs ?? Number.NaN), 0, centuryMs],
   ]

@@ -24,6 +24,9 @@ export type Concat =
       readonly partials: readonly string[]
     }
 
+/** Text by name. */
+export type Attributes = Readonly<Record<string, string>>
+
 /** One upload's record, as a store returns it. Drivers may add private fields of their own. */
 export interface Upload {
   /** Names the upload in its URL and in the store. */
@@ -35,6 +38,8 @@ export interface Upload {
   /** The `Upload-Metadata` value exactly as received, or `null`. `parseMetadata` decodes it. */
   readonly metadata: string | null
   readonly concat: Concat | null
+  /** What hooks keep with the upload (`onCreate`); no client is told. `{}` for nothing. */
+  readonly attributes: Attributes
   /** Milliseconds since the epoch. */
   readonly createdAt: number
   /** Milliseconds since the epoch after which an incomplete upload may be removed; `null` = never. */
@@ -69,7 +74,7 @@ export interface AppendOptions {
    * else; the store must not write then.
    */
   readonly guard?: () => void | Promise<void>
-  /** Called after bytes became durable, with the new offset. Must not throw. */
+  /** Called after bytes were stored, with the new offset; those that complete it may be durable later. Must not throw. */
   readonly onProgress?: (offset: number) => void
 }
 

@@ -51,6 +51,8 @@ test('work that does not end within the shutdown time: a warning, exit code 1', 
     ...environment,
     FILELOFT_DATA_DIR: join(directory.path, 'data'),
     FILELOFT_SHUTDOWN_TIMEOUT: '0.5',
+    // The signal and the second request are to come to the thread that serves the upload.
+    FILELOFT_WORKERS: '1',
   })
   const { pathname } = new URL(await createUpload(server.origin, 5))
   server.process.kill('SIGUSR2')
@@ -106,7 +108,7 @@ test('a data directory where none can be made ends the check with exit code 1, a
     return
   }
   for (const path of ['/proc/nothing/here', '/proc']) {
-    const { code, stderr } = await runCli(['check', '--data-dir', path])
+    const { code, stderr } = await runCli(['check', '--bind', '127.0.0.1:0', '--data-dir', path])
     assert.equal(code, 1)
     assert.match(stderr, /^fileloft: The directory \/proc\S* cannot be used: .*\n$/)
   }

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { startAzurite } from './servers/azurite.ts'
 import { startFakeGcs } from './servers/fake-gcs.ts'
@@ -38,7 +38,7 @@ after(() => rm(scratch, { recursive: true, force: true }))
 
 for (const { title, language, code } of snippets) {
   if (language === 'ts') test(`${title}, run as a program, does what it says`, () => runProgram(title, code))
-  else if (language === 'sh') for (const line of code.split('\n')) test(`${title}: ${line}`, () => runCommand(line))
+  else if (language === 'sh') for (const line of code.split('\n')) test(`${title}: ${line}`, (t) => runCommand(line, t))
 }
 
 test('the pages have snippets to run', () => {
@@ -46,11 +46,18 @@ test('the pages have snippets to run', () => {
   assert.ok(snippets.filter(({ language }) => language === 'sh').length >= 4)
 })
 
-for (const example of await readdir(join(root, 'examples'))) {
+for (const example of (await readdir(join(root, 'examples'))).filter(isServer)) {
   test(`examples/${example}, started, takes an upload`, async () => {
     const port = await freePort()
-    await withServer(join(root, 'examples', example), { PORT: String(port) }, () => upload(port))
+    await withServer(join(root, 'examples', example), { PORT: String(port) }, () =>
+      example === 'authorize.ts' ? uploadSigned(port) : upload(port),
+    )
   })
+}
+
+/** The other one only hears of uploads; test/hooks/example.test.ts runs it. */
+function isServer(name: string): boolean {
+  return name.endsWith('.ts') && name !== 'webhook-receiver.ts'
 }
 
 async function runProgram(title: string, code: string): Promise<void> {
@@ -71,7 +78,7 @@ async function runProgram(title: string, code: string): Promise<void> {
   }
 }
 
-async function runCommand(line: string): Promise<void> {
+async function runCommand(line: string, t: TestContext): Promise<void> {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
   const words = line.split(' ')
   if (line === 'npm install') return
@@ -92,14 +99,41 @@ async function runCommand(line: string): Promise<void> {
         assert.match(stdout, /^HTTP\/1\.1 201 Created\r\n[\s\S]*^Location: http/im)
       })
     } else {
-      assert.match(line, /^(FILELOFT_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
-      if (storage?.missing === true) return
-      await withServer(line, environment, () => upload(port))
+      assert.match(line, /^((FILELOFT|OTEL)_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
+      if (line.includes('fileloft sign')) {
+        const { stdout } = await run('bash', ['-c', line], { cwd: root })
+        assert.match(stdout, /^http:\/\/localhost:8080\/files\?grant=[\w-]+\.[\w-]+\.[\w-]+\n$/)
+        return
+      }
+      if (storage?.missing === true) return t.skip('its storage server is not installed')
+      const token = /FILELOFT_AUTH_TOKENS=([^\s,]+)/.exec(line)?.[1]
+      const headers = token === undefined ? undefined : { Authorization: `Bearer ${token}` }
+      // Whoever is asked for its keys there is nobody's; without a token it does not come to that.
+      const isRefused = line.includes('FILELOFT_AUTH_JWKS_URL')
+      await withReceiver(line, async (command) => {
+        if (command.includes('fileloft hooks')) {
+          await run('bash', ['-c', command], { cwd: root, env: { ...process.env, ...environment } })
+          return
+        }
+        await withServer(command, environment, () => (isRefused ? expectRefusal(port) : upload(port, { headers })))
+      })
     }
   } finally {
     await storage?.stop()
     await rm(data, { recursive: true, force: true })
   }
+}
+
+/** Runs a command that tells somebody of uploads while the example of a receiver listens there. */
+async function withReceiver(line: string, work: (line: string) => Promise<void>): Promise<void> {
+  const [url = ''] = /http:\/\/localhost:3000/.exec(line) ?? []
+  if (url === '') return work(line)
+  const port = String(await freePort())
+  const [, secret] = /FILELOFT_HOOKS_SECRET=(\S+)/.exec(line) ?? []
+  const environment = { PORT: port, ...(secret !== undefined && { HOOKS_SECRET: secret }) }
+  await withServer(join(root, 'examples/webhook-receiver.ts'), environment, () =>
+    work(line.replace(url, `http://127.0.0.1:${port}`)),
+  )
 }
 
 interface Storage {
@@ -169,12 +203,30 @@ async function withServer(command: string, environment: Record<string, string>, 
   }
 }
 
-/** Uploads a few bytes in two steps and checks the offset. */
-async function upload(port: number): Promise<void> {
-  const tus = { 'Tus-Resumable': '1.0.0' }
-  const created = await fetch(`http://127.0.0.1:${port}/files`, {
+/** Signs in at the example, has it sign a URL and uploads with nothing but that. */
+async function uploadSigned(port: number): Promise<void> {
+  const ask = (cookie: string) =>
+    fetch(`http://127.0.0.1:${port}/avatar-url`, { method: 'POST', headers: { Cookie: cookie } })
+  assert.equal((await ask('session=other')).status, 401)
+  await expectRefusal(port)
+  const { url } = (await (await ask('session=demo')).json()) as { url: string }
+  await upload(port, { url, headers: { 'Upload-Metadata': `filetype ${btoa('image/png')}` } })
+}
+
+async function expectRefusal(port: number): Promise<void> {
+  const answer = await fetch(`http://127.0.0.1:${port}/files`, {
     method: 'POST',
-    headers: { ...tus, 'Upload-Length': '11', 'Upload-Metadata': 'filename aGVsbG8udHh0' },
+    headers: { 'Tus-Resumable': '1.0.0', 'Upload-Length': '11' },
+  })
+  assert.ok([401, 403].includes(answer.status), await answer.text())
+}
+
+/** Uploads a few bytes in two steps and checks the offset. */
+async function upload(port: number, more: { url?: string; headers?: Record<string, string> | undefined } = {}) {
+  const tus = { 'Tus-Resumable': '1.0.0', ...more.headers }
+  const created = await fetch(more.url ?? `http://127.0.0.1:${port}/files`, {
+    method: 'POST',
+    headers: { 'Upload-Metadata': 'filename aGVsbG8udHh0', ...tus, 'Upload-Length': '11' },
   })
   assert.equal(created.status, 201, await created.text())
   const location = created.headers.get('location') ?? ''

@@ -128,3 +128,18 @@ test('HEAD on a completed final upload, an id of its partials is used anew: that
   assert.equal((await send('HEAD', '/files/whole')).status, 200)
   assert.ok(await store.get('one'))
 })
+
+test('a final upload that waits for a partial whose id is used anew by somebody else: their bytes are not joined', async () => {
+  const { send, create, patch, final, store } = serve({
+    generateId: (request) => request.headers.get('X-Id') ?? 'final',
+  })
+  const first = await create({ 'X-Id': 'doc', 'Upload-Concat': 'partial', 'Upload-Length': '6' })
+  const waiting = (await final(first)).headers.get('location') ?? ''
+  assert.equal((await send('DELETE', first)).status, 204)
+  const now = Date.now()
+  while (Date.now() === now);
+  await create({ 'X-Id': 'doc', 'Upload-Concat': 'partial', 'Upload-Length': '6' })
+  assert.equal((await patch(first, 0, 'secret')).status, 204)
+  assert.equal((await send('HEAD', waiting)).headers.get('upload-offset'), null)
+  assert.equal((await store.get('final'))?.completed, false)
+})

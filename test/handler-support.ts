@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { createTusHandler, type Store, type TusHandlerOptions } from '../src/index.ts'
+import { createTusHandler, type Store } from '../src/index.ts'
 import { memoryStore } from '../src/stores/memory.ts'
+import type { ServeOptions } from './suites/support.ts'
 
 const origin = 'http://uploads.test'
 export const octets = 'application/offset+octet-stream'
@@ -11,7 +12,7 @@ interface Send {
 }
 
 /** A handler on a memory store, and what clients do with it. */
-export function serve(options: Partial<TusHandlerOptions> = {}) {
+export function serve<C = unknown>(options: ServeOptions<C> = {}) {
   const store = options.store ?? memoryStore()
   const errors: unknown[] = []
   const onError = (error: unknown) => void errors.push(error)

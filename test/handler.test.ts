@@ -1,10 +1,11 @@
 /** What happens in the handler when something around it fails: callbacks, stores, lockers, options, shutdown. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { StoreError, TusError, type Store, type TusHandlerOptions } from '../src/index.ts'
+import { StoreError, TusError, type Store } from '../src/index.ts'
 import { memoryLocker } from '../src/lockers/memory.ts'
 import { memoryStore } from '../src/stores/memory.ts'
 import { incompleteIds, octets, serve } from './handler-support.ts'
+import type { ServeOptions } from './suites/support.ts'
 
 /** A body that hands over `text` and then waits until it is closed or cancelled. */
 function stalled(text: string) {
@@ -246,8 +247,9 @@ test('HEAD without Tus-Resumable and with Range, downloads on: 200 and the whole
   assert.equal(await (await send('POST', url, { headers: override })).text(), '')
 })
 
-const refused: [name: string, options: Partial<TusHandlerOptions>, message: RegExp][] = [
+const refused: [name: string, options: ServeOptions, message: RegExp][] = [
   ['a lock timeout that no timer can wait for', { lockTimeoutMs: 2 ** 31 }, /lockTimeoutMs must be/],
+  ['a window without length', { minRate: 1, minRateWindowMs: 0 }, /minRateWindowMs must be/],
   ['an idle timeout that no timer can wait for', { idleTimeoutMs: 2 ** 32 }, /idleTimeoutMs must be/],
   ['an expiry no date can hold', { expiration: { afterMs: Number.MAX_SAFE_INTEGER } }, /expiration\.afterMs must be/],
   ['an expiry without a time', { expiration: {} as { afterMs: number } }, /expiration\.afterMs must be/],

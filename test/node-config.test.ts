@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Config, ConfigError, readCommandLine } from '../src/node/config.ts'
+import { type Config, ConfigError, environmentForPrograms, readCommandLine } from '../src/node/config.ts'
 import { levelOf, parseFilter } from '../src/node/filter.ts'
 import { handlerOptions } from '../src/node/handler-options.ts'
 import { flagOf, variables } from '../src/node/variables.ts'
@@ -19,6 +19,12 @@ function problemsOf(environment: Record<string, string>, args: string[] = []): r
 
 const s3 = { FILELOFT_S3_BUCKET: 'b' }
 const azure = { FILELOFT_AZURE_CONTAINER: 'c', FILELOFT_AZURE_ACCOUNT: 'a' }
+
+const jwtSecret = 'a-secret-for-tokens-of-32-bytes!'
+const jwt = { FILELOFT_AUTH_JWT_SECRET: jwtSecret }
+const jwks = { FILELOFT_AUTH_JWKS_URL: 'https://id.example/keys' }
+const hooks = { FILELOFT_HOOKS_URL: 'http://localhost:3000' }
+const secret = `whsec_${'A'.repeat(32)}`
 
 /** A value that is taken, what it becomes, what it needs beside it, and values that are refused. */
 const cases: {
@@ -133,6 +139,14 @@ const cases: {
   behindProxy: toggleCases(),
   lockTimeout: { takes: [['0.5', 0.5]], refuses: ['-1', 'x', '1s', '3000000', '1e3'] },
   idleTimeout: { takes: [['0', 0]], refuses: ['-1', '∞'] },
+  minRate: { takes: [['4KiB', 4096]], refuses: ['slow', '-1'] },
+  minRateWindow: { takes: [['2.5', 2.5]], refuses: ['0', 'x'], with: { FILELOFT_MIN_RATE: '1' } },
+  maxActiveUploads: { takes: [['100', 100]], refuses: ['-1', '1.5', 'many'] },
+  maxActiveUploadsPerClient: { takes: [['4', 4]], refuses: ['-1', 'x'] },
+  maxBytesPerClient: { takes: [['10GiB', 10 * 1024 ** 3]], refuses: ['-1', 'x'] },
+  maxBytesPeriod: { takes: [['86400', 86_400]], refuses: ['0', '1d'], with: { FILELOFT_MAX_BYTES_PER_CLIENT: '1' } },
+  metrics: toggleCases(),
+  metricsBind: { takes: [['127.0.0.1:9090', { host: '127.0.0.1', port: 9090 }]], refuses: ['9090', 'true'] },
   shutdownTimeout: { takes: [['30', 30]], refuses: ['-1', '10s'] },
   disableCors: toggleCases(),
   corsAllowOrigin: {
@@ -173,6 +187,30 @@ const cases: {
     with: { FILELOFT_TLS_CERT: '/c.pem', FILELOFT_TLS_KEY: '/k.pem' },
   },
   enableH2c: toggleCases(),
+  authTokens: {
+    takes: [['0123456789abcdef, b-._~+/b-._~+/bc=', ['0123456789abcdef', 'b-._~+/b-._~+/bc=']]],
+    refuses: [],
+  },
+  authJwksUrl: {
+    takes: [['https://id.example/keys?v=1', new URL('https://id.example/keys?v=1')]],
+    refuses: ['id.example/keys', 'ftp://id.example/', 'https://u:p@id.example/', 'https://id.example/#k'],
+  },
+  authJwtSecret: { takes: [[jwtSecret, jwtSecret]], refuses: [] },
+  authJwtPublicKey: { takes: [['/etc/key.pem', '/etc/key.pem']], refuses: [] },
+  authIssuer: { takes: [['https://id.example/', 'https://id.example/']], refuses: [], with: jwt },
+  authAudience: { takes: [['uploads', 'uploads']], refuses: [], with: jwt },
+  authAlgorithms: {
+    takes: [['HS256,HS256', ['HS256', 'HS256']]],
+    refuses: ['none', 'HS256,none', 'hs256', 'RS1', ','],
+    with: jwt,
+  },
+  authLeeway: { takes: [['0', 0]], refuses: ['-1', '301', 'x'], with: jwt },
+  authJwksMaxAge: { takes: [['60', 60]], refuses: ['0', '100000'], with: jwks },
+  authJwksCooldown: { takes: [['0', 0]], refuses: ['-1', '4000'], with: jwks },
+  authScopes: { ...toggleCases(), with: jwt },
+  authScopeClaim: { takes: [['scp', 'scp']], refuses: [], with: { ...jwt, FILELOFT_AUTH_SCOPES: 'true' } },
+  authOwnerClaim: { takes: [['sub', 'sub']], refuses: [], with: jwt },
+  authUrlSecret: { takes: [[`${jwtSecret},${'x'.repeat(32)}`, [jwtSecret, 'x'.repeat(32)]]], refuses: [] },
   log: {
     takes: [
       ['debug', [{ target: '', level: 'debug' }]],
@@ -186,6 +224,46 @@ const cases: {
       ['OFF', [{ target: '', level: 'silent' }]],
     ],
     refuses: ['loud', 'debgu', 'fileloft=loud', 'a=b=c', '=warn'],
+  },
+  hooksUrl: {
+    takes: [
+      ['http://localhost:3000/hooks?token=a', 'http://localhost:3000/hooks?token=a'],
+      ['https://app.example', 'https://app.example/'],
+    ],
+    refuses: ['localhost:3000', '/hooks', 'ftp://a/', 'http://user:pass@a/', 'http://a/#b', 'http:a'],
+  },
+  hooksDir: { takes: [['/etc/fileloft/hooks', '/etc/fileloft/hooks']], refuses: [] },
+  hooksEvents: {
+    takes: [
+      ['pre-create', new Set(['pre-create'])],
+      ['post-finish, pre-terminate,', new Set(['post-finish', 'pre-terminate'])],
+    ],
+    refuses: ['pre-creat', 'pre-create;post-create', 'PRE-CREATE', 'finish'],
+    with: hooks,
+  },
+  hooksForwardHeaders: {
+    takes: [['Authorization, X-Team', ['Authorization', 'X-Team']]],
+    refuses: ['a b', 'Authorization;Cookie', 'Host', 'a,content-length', 'Webhook-Signature', 'Connection'],
+    with: hooks,
+  },
+  hooksTimeout: { takes: [['2.5', 2.5]], refuses: ['0', '301', '5s'], with: hooks },
+  hooksRetries: {
+    takes: [
+      ['0', 0],
+      ['10', 10],
+    ],
+    refuses: ['-1', '101', '1.5'],
+    with: hooks,
+  },
+  hooksGiveUpAfter: { takes: [['0', 0]], refuses: ['-1', '1d'], with: hooks },
+  hooksSecret: {
+    takes: [
+      [secret, [Buffer.alloc(24)]],
+      [`${secret},${secret}`, [Buffer.alloc(24), Buffer.alloc(24)]],
+    ],
+    // Named in no message: see below.
+    refuses: [],
+    with: hooks,
   },
   logFormat: { takes: [['json', 'json']], refuses: ['xml'] },
 }
@@ -225,6 +303,9 @@ test('without any setting the defaults are those of the table', () => {
     maxSize: 0,
     lockTimeoutMs: 20_000,
     idleTimeoutMs: 60_000,
+    minRate: 0,
+    minRateWindowMs: 10_000,
+    progressIntervalMs: 1000,
     downloads: false,
     removePartials: false,
     extensions: {
@@ -274,6 +355,46 @@ test('a password in a value is not repeated', () => {
   ])
 })
 
+test('a secret that is none is refused without being shown', () => {
+  for (const wrong of ['whsec_', 'whsec_AAAA', secret.slice(6), `${secret}A`, `whsec_${'A'.repeat(88)}`, 'hunter2']) {
+    assert.deepEqual(problemsOf({ ...hooks, FILELOFT_HOOKS_SECRET: wrong }), [
+      'FILELOFT_HOOKS_SECRET is set to something; it must be whsec_ and the base64 of 24 to 64 bytes; several separated by commas',
+    ])
+  }
+})
+
+test('programs find no secret of the server in their environment, and all else', () => {
+  const given = { FILELOFT_HOOKS_SECRET: secret, FILELOFT_AZURE_CONNECTION_STRING: 's', PATH: '/bin', AWS_REGION: 'x' }
+  assert.deepEqual(environmentForPrograms(given), { PATH: '/bin', AWS_REGION: 'x' })
+})
+
+test('a misspelt event is refused with the one that may be meant', () => {
+  assert.match(
+    problemsOf({ ...hooks, FILELOFT_HOOKS_EVENTS: 'pre-create,post-finnish' }).join(),
+    /^FILELOFT_HOOKS_EVENTS is "pre-create,post-finnish"; .*: "post-finnish" is none; post-finish may be meant$/,
+  )
+})
+
+test('the command hooks takes replay with ids or --all, and nothing else', () => {
+  const replayOf = (...args: string[]) => readCommandLine(['hooks', ...args], hooks).replay
+  assert.equal(replayOf(), null)
+  assert.deepEqual(replayOf('replay', 'a', 'b'), ['a', 'b'])
+  assert.equal(replayOf('replay', '--all'), 'all')
+  assert.deepEqual(problemsOf(hooks, ['hooks', 'replya']), ['"replya" is no command of hooks; replay may be meant'])
+  for (const args of [['replay'], ['replay', 'a', '--all']]) {
+    assert.deepEqual(problemsOf(hooks, ['hooks', ...args]), ['replay needs the ids of events, or --all'])
+  }
+  for (const args of [
+    ['hooks', '--all'],
+    ['sweep', '--all'],
+  ]) {
+    assert.deepEqual(problemsOf(hooks, args), ['--all is for `fileloft hooks replay`'])
+  }
+  assert.deepEqual(problemsOf({}, ['hooks', 'replay', '--all']), [
+    'replay needs FILELOFT_HOOKS_URL or FILELOFT_HOOKS_DIR',
+  ])
+})
+
 test('settings that contradict each other are refused', () => {
   const contradictions: [Record<string, string>, RegExp][] = [
     [
@@ -294,9 +415,32 @@ test('settings that contradict each other are refused', () => {
     [{ FILELOFT_DISABLE_CORS: '1', FILELOFT_CORS_MAX_AGE: '1' }, /DISABLE_CORS and FILELOFT_CORS_MAX_AGE/],
     [{ FILELOFT_ENABLE_EXPIRATION: '1' }, /ENABLE_EXPIRATION needs FILELOFT_EXPIRATION_TTL/],
     [{ FILELOFT_EXPIRATION_TTL: '60' }, /EXPIRATION_TTL needs FILELOFT_ENABLE_EXPIRATION/],
+    [{ FILELOFT_MIN_RATE_WINDOW: '60' }, /MIN_RATE_WINDOW needs FILELOFT_MIN_RATE/],
+    [{ FILELOFT_MAX_BYTES_PERIOD: '60' }, /MAX_BYTES_PERIOD needs FILELOFT_MAX_BYTES_PER_CLIENT/],
+    [{ FILELOFT_METRICS: '1', FILELOFT_METRICS_BIND: '127.0.0.1:1' }, /METRICS and FILELOFT_METRICS_BIND/],
     [{ FILELOFT_SWEEP_INTERVAL: '60' }, /SWEEP_INTERVAL needs FILELOFT_ENABLE_EXPIRATION/],
     [{ FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: '1' }, /PARTIALS needs FILELOFT_ENABLE_CONCATENATION/],
     [{ FILELOFT_DISABLE_CREATION: '1', FILELOFT_ENABLE_CONCATENATION: '1' }, /DISABLE_CREATION and FILELOFT_ENABLE_C/],
+    [{ ...jwt, ...jwks }, /JWKS_URL and FILELOFT_AUTH_JWT_SECRET cannot both be set/],
+    [{ ...jwt, FILELOFT_AUTH_JWT_PUBLIC_KEY: 'k' }, /JWT_SECRET and FILELOFT_AUTH_JWT_PUBLIC_KEY cannot both be set/],
+    [{ FILELOFT_AUTH_ISSUER: 'i' }, /AUTH_ISSUER needs one of FILELOFT_AUTH_JWKS_URL, FILELOFT_AUTH_JWT_SECRET, FILE/],
+    [{ FILELOFT_AUTH_TOKENS: '0123456789abcdef', FILELOFT_AUTH_OWNER_CLAIM: 'sub' }, /OWNER_CLAIM needs one of/],
+    [{ FILELOFT_AUTH_SCOPES: '1' }, /AUTH_SCOPES needs one of/],
+    [{ ...jwt, FILELOFT_AUTH_SCOPE_CLAIM: 'scp' }, /SCOPE_CLAIM needs FILELOFT_AUTH_SCOPES/],
+    [{ ...jwt, FILELOFT_AUTH_JWKS_MAX_AGE: '60' }, /JWKS_MAX_AGE needs FILELOFT_AUTH_JWKS_URL/],
+    [{ FILELOFT_AUTH_JWT_SECRET: 'hunter2' }, /^FILELOFT_AUTH_JWT_SECRET must have at least 32 bytes$/],
+    [{ ...jwt, FILELOFT_AUTH_ALGORITHMS: 'HS256,HS512' }, /^FILELOFT_AUTH_JWT_SECRET must have at least 64 bytes$/],
+    [{ ...jwt, FILELOFT_AUTH_ALGORITHMS: 'RS256' }, /names RS256, which no secret can check/],
+    [{ ...jwks, FILELOFT_AUTH_ALGORITHMS: 'RS256,HS256' }, /names HS256, for which a public key would be no secret/],
+    [
+      { FILELOFT_AUTH_JWT_PUBLIC_KEY: 'k', FILELOFT_AUTH_ALGORITHMS: 'HS256' },
+      /names HS256, for which a public key would be no secret/,
+    ],
+    [{ ...jwt, FILELOFT_AUTH_URL_SECRET: `${'x'.repeat(32)},${jwtSecret}` }, /must not be the same/],
+    [{ ...hooks, FILELOFT_HOOKS_DIR: '/h' }, /HOOKS_URL and FILELOFT_HOOKS_DIR cannot both be set/],
+    [{ FILELOFT_HOOKS_EVENTS: 'pre-create' }, /HOOKS_EVENTS needs FILELOFT_HOOKS_URL or FILELOFT_HOOKS_DIR/],
+    [{ FILELOFT_HOOKS_DIR: '/h', FILELOFT_HOOKS_SECRET: secret }, /HOOKS_SECRET needs FILELOFT_HOOKS_URL$/],
+    [{ FILELOFT_HOOKS_DIR: '/h', FILELOFT_HOOKS_FORWARD_HEADERS: 'a' }, /FORWARD_HEADERS needs FILELOFT_HOOKS_URL$/],
   ]
   for (const [environment, expected] of contradictions) {
     const problems = problemsOf(environment)
@@ -312,6 +456,20 @@ test('RUST_LOG counts where FILELOFT_LOG is unset, and only warns when it is not
   const odd = read({ RUST_LOG: 'a=b=c' })
   assert.deepEqual(odd.log, [])
   assert.match(odd.warnings.join(), /RUST_LOG is not understood/)
+})
+
+test('the standard variables of OpenTelemetry switch traces on, by an exporter or an endpoint', () => {
+  const tracing = (environment: Record<string, string>) => read(environment).tracing
+  assert.equal(tracing({}), null)
+  assert.equal(tracing({ OTEL_SERVICE_NAME: 'x' }), null)
+  assert.deepEqual(tracing({ OTEL_TRACES_EXPORTER: 'otlp' }), { serviceName: 'fileloft' })
+  assert.deepEqual(tracing({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318' }), { serviceName: 'fileloft' })
+  assert.deepEqual(tracing({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://c' }), { serviceName: 'fileloft' })
+  assert.equal(tracing({ OTEL_TRACES_EXPORTER: 'none', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318' }), null)
+  assert.equal(tracing({ OTEL_TRACES_EXPORTER: 'otlp', OTEL_SDK_DISABLED: 'true' }), null)
+  const named = { OTEL_TRACES_EXPORTER: 'otlp', OTEL_RESOURCE_ATTRIBUTES: 'a=b,service.name=x' }
+  assert.deepEqual(tracing(named), { serviceName: undefined })
+  assert.deepEqual(tracing({ OTEL_TRACES_EXPORTER: 'otlp', OTEL_SERVICE_NAME: 'x' }), { serviceName: undefined })
 })
 
 test('a filter gives each target the level of the longest prefix', () => {
@@ -350,7 +508,8 @@ test('the backend is the one whose place is named; two, none, or settings of ano
   assert.deepEqual(problemsOf({ ...s3, FILELOFT_PART_SIZE: '64MiB', FILELOFT_BUFFER_BUDGET: '32MiB' }), [
     'FILELOFT_BUFFER_BUDGET must be at least FILELOFT_PART_SIZE',
   ])
-  const both = read({ FILELOFT_BACKEND: 'gcs', FILELOFT_GCS_BUCKET: 'b', FILELOFT_S3_BUCKET: 'b' })
+  const loopback = { FILELOFT_BIND: '127.0.0.1:1' }
+  const both = read({ ...loopback, FILELOFT_BACKEND: 'gcs', FILELOFT_GCS_BUCKET: 'b', FILELOFT_S3_BUCKET: 'b' })
   assert.deepEqual(
     [both.backend, both.warnings],
     ['gcs', ['FILELOFT_S3_BUCKET has no effect: the uploads are kept on gcs']],
@@ -377,4 +536,41 @@ test('where a setting of the storage is not set, the variables of its own tools 
   assert.deepEqual(problemsOf({ ...s3, AWS_ENDPOINT_URL_S3: 'http://' }), [
     'AWS_ENDPOINT_URL_S3 is "http://"; it must be an http or https URL such as http://localhost:9000',
   ])
+})
+
+test('secrets that are refused are not shown', () => {
+  const refused: [string, string][] = [
+    ['FILELOFT_AUTH_TOKENS', 'hunter2'],
+    ['FILELOFT_AUTH_TOKENS', '0123456789abcdef,hunter2'],
+    ['FILELOFT_AUTH_TOKENS', 'hunter2 hunter2 hunter2'],
+    ['FILELOFT_AUTH_TOKENS', '0123456789abcdef,'],
+    ['FILELOFT_AUTH_URL_SECRET', 'hunter2'],
+    ['FILELOFT_AUTH_URL_SECRET', `hunter2 ${'x'.repeat(32)}`],
+    ['FILELOFT_AUTH_URL_SECRET', `${'x'.repeat(32)},hunter2`],
+  ]
+  for (const [name, value] of refused) {
+    const [problem = '', ...more] = problemsOf({ [name]: value })
+    assert.ok(problem.startsWith(`${name} is set to something; it must be `), problem)
+    assert.ok(!problem.includes('hunter2'))
+    assert.deepEqual(more, [])
+  }
+})
+
+test('a server for everybody on an address for everybody is warned about; on loopback or a socket it is not', () => {
+  const warnings = (environment: Record<string, string>) => read(environment).warnings.join()
+  for (const bind of ['0.0.0.0:8080', '[::]:8080', '10.1.2.3:80', 'uploads.example:80']) {
+    assert.match(warnings({ FILELOFT_BIND: bind }), /no FILELOFT_AUTH_ setting says who is let in/, bind)
+  }
+  for (const bind of ['127.0.0.1:8080', '127.8.9.1:80', '[::1]:8080', 'localhost:80']) {
+    assert.equal(warnings({ FILELOFT_BIND: bind }), '', bind)
+  }
+  assert.equal(warnings({ FILELOFT_UNIX_SOCKET: '/run/fileloft.sock' }), '')
+  assert.equal(warnings({ FILELOFT_AUTH_TOKENS: '0123456789abcdef' }), '')
+  assert.equal(warnings(jwt), '')
+  assert.equal(warnings({ FILELOFT_AUTH_URL_SECRET: jwtSecret }), '')
+  assert.equal(warnings({ ...jwks, FILELOFT_AUTH_AUDIENCE: 'uploads' }), '')
+  assert.match(warnings(jwks), /AUDIENCE is not set: tokens that were issued for other services/)
+  const plain = { FILELOFT_AUTH_JWKS_URL: 'http://id.example/keys', FILELOFT_AUTH_AUDIENCE: 'uploads' }
+  assert.match(warnings(plain), /JWKS_URL is not https/)
+  assert.equal(warnings({ ...plain, FILELOFT_AUTH_JWKS_URL: 'http://[::1]:9/keys' }), '')
 })

@@ -183,9 +183,9 @@ test('a Unix socket is served by one thread, and a larger number gets a warning'
   await server.line(({ level, msg }) => level === 'warn' && msg.startsWith('FILELOFT_WORKERS is 4, but there is one'))
 })
 
-test('auto is one thread on object storage, at most four on files, and what is asked for counts', linux, () => {
+test('auto is one thread on object storage, at most two on files, and what is asked for counts', linux, () => {
   const auto = threadCount({ workers: 'auto', unixSocket: undefined, backend: 'fs' })
-  assert.ok(auto.count >= 1 && auto.count <= 4)
+  assert.ok(auto.count >= 1 && auto.count <= 2)
   assert.deepEqual(threadCount({ workers: 'auto', unixSocket: undefined, backend: 's3' }), { count: 1, notice: null })
   assert.deepEqual(threadCount({ workers: 3, unixSocket: undefined, backend: 's3' }), { count: 3, notice: null })
   assert.deepEqual(threadCount({ workers: 'auto', unixSocket: '/s', backend: 'fs' }), { count: 1, notice: null })

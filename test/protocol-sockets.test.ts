@@ -117,8 +117,25 @@ async function serve(t: TestContext): Promise<{ path: string; say: (request: str
 
 async function open(handler: TusHandler): Promise<Connection> {
   let taken = 0
+  /** Bytes taken of each streamed body, by the number that goes with it in a header. */
+  const takenOf = new Map<string, number>()
+  const numbers = new WeakMap<ReadableStream, string>()
+  const number = (body: Init['body']): Record<string, string> => {
+    if (!(body instanceof ReadableStream)) return {}
+    const name = numbers.get(body) ?? String(takenOf.size)
+    numbers.set(body, name)
+    takenOf.set(name, takenOf.get(name) ?? 0)
+    return { 'X-Test-Body': name }
+  }
   const counting = Object.assign(
-    (request: Request, platform?: Platform) => handler(request, platform && counted(platform, (n) => (taken += n))),
+    (request: Request, platform?: Platform) => {
+      const name = request.headers.get('x-test-body')
+      const count = (size: number) => {
+        taken += size
+        if (name !== null) takenOf.set(name, (takenOf.get(name) ?? 0) + size)
+      }
+      return handler(request, platform && counted(platform, count))
+    },
     { extensions: handler.extensions, sweep: () => handler.sweep(), close: () => handler.close() },
   )
   const server = createServer({ requestTimeout: 0 }, toNodeListener(counting))
@@ -129,7 +146,8 @@ async function open(handler: TusHandler): Promise<Connection> {
     origin,
     fetch: async (target, init) => {
       if (init.trailers !== undefined) return await rawFetch(port, new URL(target, origin).pathname, init)
-      const { method = 'GET', headers = {}, body, signal } = init
+      const { method = 'GET', body, signal } = init
+      const headers = { ...init.headers, ...number(body) }
       const request: RequestInit & { duplex?: 'half' } = {
         method,
         headers,
@@ -140,7 +158,11 @@ async function open(handler: TusHandler): Promise<Connection> {
       return await fetch(new URL(target, origin), request)
     },
     fetchRaw: (path, init) => rawFetch(port, path, init),
-    taken: () => taken,
+    taken(body) {
+      const name = body === undefined ? undefined : numbers.get(body)
+      if (body === undefined) return taken
+      return name === undefined ? 0 : (takenOf.get(name) ?? 0)
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

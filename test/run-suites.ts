@@ -1,9 +1,17 @@
 /** Runs the suites with node:test, on every store, over a transport. */
 import { describe, test } from 'node:test'
-import { createTusHandler, type Store, type TusHandler, type TusHandlerOptions } from '../src/index.ts'
+import { createTusHandler, type Store, type TusHandler } from '../src/index.ts'
 import { stores, type StoreRow } from './stores.ts'
 import { suites } from './suites/index.ts'
-import { observe, within, type Capabilities, type Context, type Init, type Server } from './suites/support.ts'
+import {
+  observe,
+  within,
+  type Capabilities,
+  type Context,
+  type Init,
+  type ServeOptions,
+  type Server,
+} from './suites/support.ts'
 
 /** How requests reach a handler. */
 export interface Transport {
@@ -57,8 +65,8 @@ function makeContext(transport: Transport, row: StoreRow): { ctx: Context; close
     cleanups.push(made.cleanup)
     return made.store
   }
-  const serve = async (options: Partial<TusHandlerOptions> = {}): Promise<Server> => {
-    const complete: TusHandlerOptions = { path: '/files', ...options, store: options.store ?? (await store()) }
+  const serve = async (options: ServeOptions = {}): Promise<Server> => {
+    const complete = { path: '/files', ...options, store: options.store ?? (await store()) }
     const handler = createTusHandler(complete)
     const connection = await transport.open(handler)
     cleanups.push(async () => {

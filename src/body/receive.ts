@@ -3,9 +3,10 @@
  * way in which a body can stop early into an orderly end, so that what has arrived is kept.
  */
 import { TusError } from '../errors.ts'
+import { createPace, type MinRate } from './pace.ts'
 
 /** Why a body ended before it was whole. */
-export type Cut = 'disconnected' | 'idle' | 'evicted' | 'closing'
+export type Cut = 'disconnected' | 'idle' | 'slow' | 'evicted' | 'closing' | 'stopped'
 
 /** Asks a running body to end. One per request that works on an upload. */
 export interface Stop {
@@ -13,6 +14,14 @@ export interface Stop {
   reason: Cut | null
   /** Called when `reason` is set, if somebody listens. */
   listener: (() => void) | null
+  /** What the application answers, where it has stopped the upload. */
+  error: TusError | null
+  /** Whether the application wants the stopped upload to be removed. */
+  terminate: boolean
+}
+
+export function newStop(): Stop {
+  return { reason: null, listener: null, error: null, terminate: false }
 }
 
 export interface ReceiveOptions {
@@ -22,6 +31,8 @@ export interface ReceiveOptions {
   readonly expected: number | null
   /** Milliseconds without a byte before the body is cut; 0 = for ever. */
   readonly idleTimeoutMs: number
+  /** How slow the client may be; null = as slow as it likes. */
+  readonly minRate: MinRate | null
   readonly stop: Stop
   /** A body that is cut throws instead of ending: its bytes are worth nothing without the rest. */
   readonly atomic: boolean
@@ -37,11 +48,15 @@ export interface Received extends AsyncIterableIterator<Uint8Array> {
  * reaction in memory, and a transform stream costs several times the copy itself.
  */
 export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptions): Received {
-  const { room, expected, idleTimeoutMs, stop, atomic } = options
+  const { room, expected, idleTimeoutMs, minRate, stop, atomic } = options
   const iterator = source[Symbol.asyncIterator]()
+  const pace = minRate === null ? null : createPace(minRate)
+  const isTimed = idleTimeoutMs > 0 || pace !== null
   let count = 0
   let ended = false
   let waitingSince = 0
+  /** Once the chunk that arrived too late has been handed over, for it counts. */
+  let slowed = false
   let pending: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: unknown) => void } | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
   let poll: ReturnType<typeof setInterval> | undefined
@@ -62,7 +77,7 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
     // All that was announced is here: whoever was going to cut the body came too late.
     const cut = expected !== null && count >= expected ? null : reason
     received.cut = cut
-    if (cut !== null && atomic) waiting?.reject(cutError(cut))
+    if (cut !== null && atomic) waiting?.reject(cutError(cut, stop))
     else waiting?.resolve({ done: true, value: undefined })
   }
   const interrupt = (cut: Cut) => {
@@ -79,9 +94,12 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   }
   const watch = () => {
     // Only the time spent waiting for the client counts, not the time the store takes.
-    const left = pending === null ? idleTimeoutMs : waitingSince + idleTimeoutMs - Date.now()
-    if (left <= 0) interrupt('idle')
-    else timer = setTimeout(watch, left)
+    const waiting = pending === null ? 0 : Date.now() - waitingSince
+    const idleLeft = idleTimeoutMs > 0 ? idleTimeoutMs - waiting : Infinity
+    const paceLeft = pace?.left(waiting) ?? Infinity
+    if (idleLeft <= 0) interrupt('idle')
+    else if (paceLeft <= 0 && pending !== null) interrupt('slow')
+    else timer = setTimeout(watch, Math.max(1, Math.min(idleLeft, paceLeft)))
   }
   const onChunk = (result: IteratorResult<Uint8Array>) => {
     if (pending === null) return
@@ -94,6 +112,7 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
       fail(new TusError('too_large', 'The body is longer than what is left of the upload'))
       return
     }
+    if (pace?.isTooSlow(Date.now() - waitingSince, result.value.byteLength) === true) slowed = true
     const { resolve } = pending
     pending = null
     resolve(result)
@@ -115,13 +134,13 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
           return
         }
         pending = { resolve, reject }
-        if (stop.reason !== null) {
-          interrupt(stop.reason)
+        if (stop.reason !== null || slowed) {
+          interrupt(stop.reason ?? 'slow')
           return
         }
-        if (idleTimeoutMs > 0) {
+        if (isTimed) {
           waitingSince = Date.now()
-          timer ??= setTimeout(watch, idleTimeoutMs)
+          timer ??= setTimeout(watch, Math.min(idleTimeoutMs || Infinity, minRate?.windowMs ?? Infinity))
         }
         iterator.next().then(onChunk, onError)
       })
@@ -150,15 +169,19 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
 const isPerRequest = globalThis.navigator?.userAgent === 'Cloudflare-Workers'
 const pollMs = 50
 
-/** The answer for a body that was cut: statuses that clients retry. */
-export function cutError(cut: Cut): TusError {
+/** The answer for a body that was cut: statuses that clients retry, or what the application says. */
+export function cutError(cut: Cut, { error }: Stop): TusError {
   switch (cut) {
+    case 'stopped':
+      return error ?? new TusError('rejected')
     case 'evicted':
       return new TusError('locked', 'Another request for this upload took over; ask for the offset and go on')
     case 'closing':
       return new TusError('shutting_down')
     case 'idle':
       return new TusError('body_incomplete', 'No byte arrived for too long; ask for the offset and go on')
+    case 'slow':
+      return new TusError('body_incomplete', 'The bytes arrived too slowly; ask for the offset and go on')
     case 'disconnected':
       return new TusError('body_incomplete')
   }

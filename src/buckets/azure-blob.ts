@@ -6,6 +6,7 @@ import type { BlobDownloadResponseParsed, BlobHTTPHeaders, BlockBlobClient } fro
 import type { ByteRange, ObjectHeaders, ObjectInfo, PutOptions } from '../objects/bucket.ts'
 import { multipartOf } from './azure-blocks.ts'
 import { codeOf, statusOf } from './azure-errors.ts'
+import { despiteLease } from './azure-lease.ts'
 
 /** An answer with the bytes still to come; `none` where the range holds none; null where there is no blob. */
 export async function download(
@@ -68,7 +69,8 @@ export async function upload(
   const conditions = { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) }
   try {
     const options = { abortSignal, blobHTTPHeaders: httpHeaders(headers), conditions }
-    return (await blob.upload(bytes, bytes.byteLength, options)).etag ?? ''
+    const { etag } = await despiteLease(blob, abortSignal, () => blob.upload(bytes, bytes.byteLength, options))
+    return etag ?? ''
   } catch (error) {
     const code = codeOf(error)
     // 412 alone would not do: it is also the answer where somebody holds a lease.
@@ -80,8 +82,13 @@ export async function upload(
 
 /** With its snapshots, without which the service would refuse. */
 export async function remove(blob: BlockBlobClient, abortSignal: AbortSignal, leaseId?: string): Promise<void> {
-  const conditions = leaseId === undefined ? {} : { leaseId }
-  await orNull(blob.delete({ abortSignal, deleteSnapshots: 'include', conditions }))
+  const options = {
+    abortSignal,
+    deleteSnapshots: 'include',
+    conditions: leaseId === undefined ? {} : { leaseId },
+  } as const
+  const call = () => blob.delete(options)
+  await orNull(leaseId === undefined ? despiteLease(blob, abortSignal, call) : call())
 }
 
 /** For each block at the blob's name, the multipart that it is of; null for those of other software. */
@@ -95,35 +102,6 @@ export async function multipartsAt(
   return [...committedBlocks, ...uncommittedBlocks].map(({ name }) => multipartOf(name))
 }
 
-/**
- * Frees the blocks of a multipart, which the service would keep, and charge for, until a week has passed without
- * further ones. It has no call for that, but whatever a commit does not name is dropped: so an empty blob is committed,
- * and removed. Only where there is no blob, nor a block of another multipart, and under a lease, so that nobody adds
- * either one meanwhile (who tries is told `LeaseIdMissing`, and tries again).
- */
-export async function freeBlocks(blob: BlockBlobClient, multipartId: string, abortSignal: AbortSignal): Promise<void> {
-  const lease = blob.getBlobLeaseClient(await leaseIdFor(multipartId))
-  if ((await orNull(lease.acquireLease(15, { abortSignal }))) === null) return
-  const { leaseId } = lease
-  const owners = await multipartsAt(blob, 'all', abortSignal)
-  if (owners.length > 0 && owners.every((owner) => owner === multipartId)) {
-    try {
-      await blob.commitBlockList([], { abortSignal, conditions: { leaseId, ifNoneMatch: '*' } })
-      return await remove(blob, abortSignal, leaseId)
-    } catch (error) {
-      if (codeOf(error) !== 'BlobAlreadyExists') throw error
-    }
-  }
-  await orNull(lease.releaseLease({ abortSignal }))
-}
-
-/** The same one each time: who asks again, after an answer that was lost or a crash, is given the lease again. */
-async function leaseIdFor(multipartId: string): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(multipartId)))
-  const digits = Array.from(hash.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
-}
-
 export function httpHeaders({ contentType, contentDisposition }: ObjectHeaders): BlobHTTPHeaders {
   return {
     ...(contentType !== undefined && { blobContentType: contentType }),
@@ -132,7 +110,7 @@ export function httpHeaders({ contentType, contentDisposition }: ObjectHeaders):
 }
 
 /** Of the codes with status 404 this one alone is about the blob; the others are about a container or an account. */
-async function orNull<T>(call: Promise<T>): Promise<T | null> {
+export async function orNull<T>(call: Promise<T>): Promise<T | null> {
   try {
     return await call
   } catch (error) {

@@ -34,7 +34,9 @@ export function toStoreError(error: unknown, doing: string, signal: AbortSignal)
 
 function isTransient(error: unknown, status: number, code: string): boolean {
   const reason = header(error, 'x-ms-copy-source-error-code') ?? code
-  if (/^(ServerBusy|InternalError|OperationTimedOut|LeaseIdMissing|LeaseAlreadyPresent)$/.test(reason)) return true
+  if (/^(ServerBusy|InternalError|OperationTimedOut|Lease(IdMissing|AlreadyPresent|Lost))$/.test(reason)) return true
+  // Somebody has broken our lease.
+  if (/^Lease(NotPresent|IdMismatch)With(Blob|Lease)Operation$/.test(reason)) return true
   if (status >= 400) return [408, 429, 500, 502, 503, 504].includes(status)
   // No answer, or half of one: the connection failed. What certificates and TLS settings do not allow stays that way.
   const broke = error instanceof Error && (error.name === 'RestError' || /received less data/.test(error.message))

@@ -1,20 +1,12 @@
 import { StoreError } from '../errors.ts'
 import type { Bucket, CallOptions } from '../objects/bucket.ts'
-import {
-  collect,
-  download,
-  freeBlocks,
-  httpHeaders,
-  multipartsAt,
-  pieces,
-  properties,
-  remove,
-  upload,
-} from './azure-blob.ts'
+import { collect, download, httpHeaders, multipartsAt, pieces, properties, remove, upload } from './azure-blob.ts'
 import { createdAt, newBlockId, newMultipartId } from './azure-blocks.ts'
 import { azureContainer, type AzureConnection } from './azure-client.ts'
 import { copyAccess, copyBlock } from './azure-copy.ts'
 import { codeOf, toStoreError } from './azure-errors.ts'
+import { freeBlocks } from './azure-free.ts'
+import { despiteLease } from './azure-lease.ts'
 import { blobName, blobPrefix, keyOfBlob } from './azure-names.ts'
 
 export interface AzureBucketOptions extends AzureConnection {
@@ -127,7 +119,8 @@ export function azureBucket(options: AzureBucketOptions): Bucket {
     putPart: ({ key, multipartId }, partNumber, bytes, options) =>
       call(`putPart ${key} ${partNumber}`, options, async (abortSignal) => {
         const id = newBlockId(multipartId, partNumber)
-        await blobOf(key).stageBlock(id, bytes, bytes.byteLength, { abortSignal })
+        const blob = blobOf(key)
+        await despiteLease(blob, abortSignal, () => blob.stageBlock(id, bytes, bytes.byteLength, { abortSignal }))
         return id
       }),
 
@@ -137,7 +130,7 @@ export function azureBucket(options: AzureBucketOptions): Bucket {
         const blobHTTPHeaders = httpHeaders(headers)
         try {
           const ids = parts.map(({ etag }) => etag)
-          await blob.commitBlockList(ids, { abortSignal, blobHTTPHeaders })
+          await despiteLease(blob, abortSignal, () => blob.commitBlockList(ids, { abortSignal, blobHTTPHeaders }))
           return 'completed'
         } catch (error) {
           if (codeOf(error) !== 'InvalidBlockList') throw error
@@ -190,7 +183,9 @@ export function azureBucket(options: AzureBucketOptions): Bucket {
     copyPart: ({ key, multipartId }, partNumber, { key: source, range }, options) =>
       call(`copyPart ${key} ${partNumber} of ${source}`, options, async (signal) => {
         const id = newBlockId(multipartId, partNumber)
-        if (await copyBlock(blobOf(key), id, blobOf(source), range, access, signal)) return id
+        const blob = blobOf(key)
+        const copy = () => copyBlock(blob, id, blobOf(source), range, access, signal)
+        if (await despiteLease(blob, signal, copy)) return id
         throw new StoreError('corrupt', `${name}: ${source} does not have bytes ${range.start} to ${range.end}`)
       }),
   }

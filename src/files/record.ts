@@ -1,6 +1,16 @@
 import fs from 'node:fs'
 import { StoreError } from '../errors.ts'
-import { brief, isBoolean, isConcat, isCount, isCountOrNull, isObject, isString, isStringOrNull } from '../fields.ts'
+import {
+  brief,
+  isAttributes,
+  isBoolean,
+  isConcat,
+  isCount,
+  isCountOrNull,
+  isObject,
+  isString,
+  isStringOrNull,
+} from '../fields.ts'
 import type { Upload } from '../store.ts'
 import { errorCode } from './io.ts'
 
@@ -24,6 +34,7 @@ export function formatRecord(upload: FileUpload): string {
     length: upload.length,
     metadata: upload.metadata,
     concat: upload.concat,
+    attributes: upload.attributes,
     createdAt: upload.createdAt,
     expiresAt: upload.expiresAt,
     joined: upload.joined,
@@ -91,6 +102,7 @@ export function parseRecord(text: string, path: string): FileUpload {
     offset: 0,
     metadata: get('metadata', isStringOrNull),
     concat: get('concat', isConcat),
+    attributes: get('attributes', isAttributes),
     createdAt: get('createdAt', isCount),
     expiresAt: get('expiresAt', isCountOrNull),
     completed: get('completed', isBit) === 1,
@@ -117,6 +129,7 @@ const names = [
   'length',
   'metadata',
   'concat',
+  'attributes',
   'createdAt',
   'expiresAt',
   'joined',

@@ -2,24 +2,27 @@ import { Hono } from 'hono'
 import type { TusHandler } from '../options.ts'
 import type { Platform } from '../platform.ts'
 import type { Store } from '../store.ts'
+import type { AppEnv } from './app-env.ts'
+import { exchangeOf } from './exchange.ts'
+import type { Feature } from './features.ts'
 import type { Loggers } from './loggers.ts'
-
-interface AppEnv {
-  readonly Bindings: { readonly platform: Platform }
-}
 
 /** Answers what the server is asked. */
 export type App = (request: Request, platform: Platform) => Response | Promise<Response>
 
-/** The server's routes. @param isClosing Whether a shutdown has begun: load balancers are to look elsewhere. */
-export function createApp(
-  handler: TusHandler,
-  store: Store,
-  mount: string,
-  logs: Loggers,
-  isClosing: () => boolean,
-): App {
+interface AppOptions {
+  readonly store: Store
+  readonly mount: string
+  readonly logs: Loggers
+  readonly features: readonly Feature[]
+  /** Whether a shutdown has begun: load balancers are to look elsewhere. */
+  readonly isClosing: () => boolean
+}
+
+/** The server's routes. */
+export function createApp(handler: TusHandler, { store, mount, logs, features, isClosing }: AppOptions): App {
   const app = new Hono<AppEnv>()
+  for (const { routes } of features) routes?.(app)
   app.get('/healthz', (c) => c.text('ok\n'))
   app.get('/readyz', async (c) => {
     if (isClosing()) return c.text('shutting down\n', 503)
@@ -27,14 +30,14 @@ export function createApp(
       await store.check?.()
       return c.text('ok\n')
     } catch (error) {
-      logs.server.error({ err: error }, 'the store is not ready')
+      logs.server.error({ requestId: exchangeOf(c.req.raw)?.id, err: error }, 'the store is not ready')
       return c.text('the store is not ready\n', 503)
     }
   })
   app.all(`${mount}/*`, (c) => handler(c.req.raw, c.env.platform))
   app.notFound((c) => c.text('Not found\n', 404))
   app.onError((error, c) => {
-    logs.server.error({ err: error }, 'request failed')
+    logs.server.error({ requestId: exchangeOf(c.req.raw)?.id, err: error }, 'request failed')
     return c.text('Internal error\n', 500)
   })
   return (request, platform) =>

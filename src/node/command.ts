@@ -1,9 +1,17 @@
 import { readFileSync } from 'node:fs'
-import { type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
+import { openAuthorization } from './auth/authorization.ts'
+import { sign } from './auth/sign.ts'
+import { combineHooks } from '../combine.ts'
+import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
+import type { RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { helpText } from './help.ts'
+import { openHooks } from './hooks/feature.ts'
+import { listHooks, replayHooks } from './hooks/list.ts'
+import { openOutbox, openTransport } from './hooks/open.ts'
 import { createLogs, type Logs } from './logger.ts'
+import { redact } from './redact.ts'
 import { type Service, startService } from './service.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
@@ -13,11 +21,17 @@ await run()
 
 async function run(): Promise<void> {
   try {
-    const { command, config } = readCommandLine(process.argv.slice(2))
+    const [first, ...others] = process.argv.slice(2)
+    if (first === 'sign') {
+      process.stdout.write(`${await sign(others)}\n`)
+      return
+    }
+    const { command, replay, config } = readCommandLine(process.argv.slice(2))
     if (command === 'help') process.stdout.write(helpText())
     else if (command === 'version') process.stdout.write(`${version()}\n`)
     else if (command === 'check') await check(config)
     else if (command === 'sweep') await sweep(config)
+    else if (command === 'hooks') await hooks(config, replay)
     else await serve(config)
   } catch (error) {
     if (error instanceof ConfigError) {
@@ -73,6 +87,8 @@ async function serve(config: Config): Promise<void> {
 async function check(config: Config): Promise<void> {
   for (const warning of config.warnings) complain(warning)
   readTls(config)
+  openAuthorization(config, logsFor(config, 2).server)
+  openTransport(config)
   const { about, place, notice, full } = await openStorage(config)
   if (notice !== null) complain(notice)
   if (full !== null) throw full
@@ -81,13 +97,32 @@ async function check(config: Config): Promise<void> {
 
 async function sweep(config: Config): Promise<void> {
   const logs = logsFor(config, 2)
-  const { store, locker } = await openStorage(config)
+  const storage = await openStorage(config)
+  const { store, locker } = storage
   const onError = (error: unknown) => logs.handler.error({ err: error }, 'failure')
-  const handler = createTusHandler({ ...handlerOptions(config), store, locker, onError })
+  // What a sweep completes and removes is told of as well.
+  const hooks = openHooks(config, logs, storage)
+  const told = combineHooks<RequestContext>([hooks?.hooks ?? {}])
+  const handler = createTusHandler({ ...handlerOptions(config), store, locker, ...told, onError })
   const { removed, skipped, concatenated, leftovers } = await handler.sweep()
+  await hooks?.close?.()
   const counts = `removed ${removed}, skipped ${skipped}, concatenated ${concatenated}, leftovers ${leftovers}`
   process.stdout.write(`${counts}\n`)
   await logs.flush()
+}
+
+async function hooks(config: Config, replay: CommandLine['replay']): Promise<void> {
+  const storage = await openStorage(config)
+  const outbox = openOutbox(storage)
+  const write = (line: string) => void process.stdout.write(`${line}\n`)
+  try {
+    if (replay === null) return await listHooks(outbox, write)
+    const transport = openTransport(config)
+    const done = transport !== null && (await replayHooks(outbox, transport, replay, config.hooksTimeout * 1000, write))
+    if (!done) process.exitCode = 1
+  } finally {
+    await outbox.close()
+  }
 }
 
 function logsFor({ log, logFormat }: Config, fd: 1 | 2): Logs {
@@ -104,7 +139,7 @@ function version(): string {
 }
 
 function complain(problem: string): void {
-  process.stderr.write(`fileloft: ${problem}\n`)
+  process.stderr.write(`fileloft: ${redact(problem)}\n`)
 }
 
 function messageOf(error: unknown): string {

@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
+import { checkAuthorization } from './auth/check.ts'
 import { type Filter, parseFilter } from './filter.ts'
 import { type Backend, chooseBackend } from './backend.ts'
 import { nearest } from './nearest.ts'
+import type { TracingSettings } from './tracing/feature.ts'
 import { flagOf, type Variable, variables } from './variables.ts'
 
 type Settings = { readonly [K in keyof typeof variables]: ValueOf<(typeof variables)[K]> }
@@ -12,13 +14,17 @@ type ValueOf<V> = V extends Variable<infer T> ? T : never
 export interface Config extends Omit<Settings, 'log' | 'backend'> {
   readonly backend: Backend
   readonly log: Filter
+  /** Null = no traces. */
+  readonly tracing: TracingSettings | null
   /** What is odd but no mistake, to be said in the log. */
   readonly warnings: readonly string[]
 }
 
 /** What the command line asks for. */
 export interface CommandLine {
-  readonly command: 'serve' | 'check' | 'sweep' | 'help' | 'version'
+  readonly command: (typeof commands)[number] | 'help' | 'version'
+  /** What `fileloft hooks replay` names: ids of events, or all that are dead. Null for a list. */
+  readonly replay: readonly string[] | 'all' | null
   readonly config: Config
 }
 
@@ -41,7 +47,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'sweep'] as const
+const commands = ['serve', 'check', 'sweep', 'sign', 'hooks'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 
@@ -50,9 +56,13 @@ const names = entries.map(([, { name }]) => name)
  * @throws ConfigError with all problems at once.
  */
 export function readCommandLine(args: readonly string[], environment: Environment = process.env): CommandLine {
-  const { command, flags, problems } = readArguments(args)
-  if (command === 'help' || command === 'version') return { command, config: readConfig({}, new Map(), []) }
-  return { command, config: readConfig(environment, flags, problems) }
+  const { command, replay, flags, problems } = readArguments(args)
+  if (command === 'help' || command === 'version') return { command, replay, config: readConfig({}, new Map(), []) }
+  const config = readConfig(environment, flags, problems)
+  if (replay !== null && config.hooksUrl === undefined && config.hooksDir === undefined) {
+    throw new ConfigError([`replay needs ${variables.hooksUrl.name} or ${variables.hooksDir.name}`])
+  }
+  return { command, replay, config }
 }
 
 /**
@@ -61,6 +71,20 @@ export function readCommandLine(args: readonly string[], environment: Environmen
  */
 export function widenThreadPool(threads: number): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(threads)
+}
+
+/** Secrets that the clients of the storages, and of OpenTelemetry, read by themselves. */
+const otherSecrets =
+  /^(?:AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CONTAINER_AUTHORIZATION_TOKEN)|AZURE_.*(?:KEY|SECRET|PASSWORD|TOKEN|CONNECTION_STRING)|GOOGLE_APPLICATION_CREDENTIALS|OTEL_.*HEADERS)$/
+
+/** What programs that the server starts find in their environment: everything but its secrets. */
+export function environmentForPrograms(environment: Environment = process.env): Environment {
+  const secrets = new Set(
+    entries.filter(([, { isSecret }]) => isSecret).flatMap(([, { name, fallbacks = [] }]) => [name, ...fallbacks]),
+  )
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !secrets.has(name) && !otherSecrets.test(name)),
+  )
 }
 
 function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>, before: readonly string[]): Config {
@@ -83,15 +107,16 @@ function readConfig(environment: Environment, flags: ReadonlyMap<string, Source>
   const warnings: string[] = []
   problems.push(...contradictions(settings, given))
   const backend = chooseBackend(settings, given)
-  problems.push(...backend.problems)
-  warnings.push(...backend.warnings)
+  const authorization = checkAuthorization(settings, given)
+  problems.push(...backend.problems, ...authorization.problems)
+  warnings.push(...backend.warnings, ...authorization.warnings)
   if (problems.length > 0) throw new ConfigError(problems)
   const log = (settings['log'] as Filter | undefined) ?? rustLog(environment, warnings)
   const config = settings as unknown as Settings
   if (config.baseUrl !== undefined && config.behindProxy) {
     warnings.push('FILELOFT_BASE_URL decides Location; the headers FILELOFT_BEHIND_PROXY trusts have no say in it')
   }
-  return { ...config, backend: backend.name, log, warnings }
+  return { ...config, backend: backend.name, log, tracing: tracingOf(environment), warnings }
 }
 
 /** What another program's variable says, where one of those that count is set. */
@@ -131,6 +156,19 @@ function rustLog(environment: Environment, warnings: string[]): Filter {
   }
 }
 
+/** Whether the standard variables of OpenTelemetry ask for traces; its SDK reads all others by itself. */
+function tracingOf(environment: Environment): TracingSettings | null {
+  const isSet = (name: string) => (environment[name] ?? '').trim() !== ''
+  const exporter = environment['OTEL_TRACES_EXPORTER']?.trim() ?? ''
+  const asked =
+    exporter !== '' || ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'].some((name) => isSet(name))
+  const disabled = environment['OTEL_SDK_DISABLED']?.trim().toLowerCase() === 'true'
+  if (!asked || disabled || exporter === 'none') return null
+  const isNamed =
+    isSet('OTEL_SERVICE_NAME') || /(^|,)\s*service\.name\s*=/.test(environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '')
+  return { serviceName: isNamed ? undefined : 'fileloft' }
+}
+
 /** Settings that make no sense together: nothing that was set is silently without effect. */
 function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>): string[] {
   const nameOf = (key: keyof Settings) => variables[key].name
@@ -155,6 +193,9 @@ function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>)
   }
   if (settings.enableExpiration === true) needs('enableExpiration', 'expirationTtl', given.has('expirationTtl'))
   needs('expirationTtl', 'enableExpiration', settings.enableExpiration !== false)
+  needs('minRateWindow', 'minRate', given.has('minRate'))
+  needs('maxBytesPeriod', 'maxBytesPerClient', given.has('maxBytesPerClient'))
+  if (settings.metrics === true) together('metrics', 'metricsBind')
   const sweeps = settings.enableExpiration !== false || settings.enableConcatenation !== false
   needs('sweepInterval', 'enableExpiration', sweeps)
   if (settings.enableCleanupConcatPartials === true) {
@@ -162,6 +203,20 @@ function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>)
   }
   for (const key of ['disableCreationWithUpload', 'disableDeferLength', 'enableConcatenation'] as const) {
     if (settings.disableCreation === true && settings[key] === true) together('disableCreation', key)
+  }
+  return [...problems, ...hookProblems(given)]
+}
+
+/** @returns what speaks against the settings of hooks. */
+function hookProblems(given: ReadonlySet<string>): string[] {
+  const { hooksUrl, hooksDir, ...others } = Object.fromEntries(keysOf('hooks').map((key) => [key, variables[key].name]))
+  if (given.has('hooksUrl') && given.has('hooksDir')) return [`${hooksUrl} and ${hooksDir} cannot both be set`]
+  if (given.has('hooksUrl')) return []
+  const problems: string[] = []
+  for (const [key, name] of Object.entries(others).filter(([key]) => given.has(key))) {
+    const isOfUrls = key === 'hooksSecret' || key === 'hooksForwardHeaders'
+    if (isOfUrls) problems.push(`${name} needs ${hooksUrl}`)
+    else if (!given.has('hooksDir')) problems.push(`${name} needs ${hooksUrl} or ${hooksDir}`)
   }
   return problems
 }
@@ -172,12 +227,14 @@ function keysOf(prefix: string): (keyof Settings)[] {
 
 function readArguments(args: readonly string[]): {
   command: CommandLine['command']
+  replay: CommandLine['replay']
   flags: Map<string, Source>
   problems: string[]
 } {
   const options: Record<string, { type: 'boolean' | 'string'; short?: string }> = {
     help: { type: 'boolean', short: 'h' },
     version: { type: 'boolean', short: 'V' },
+    all: { type: 'boolean' },
   }
   for (const [, { name, isSwitch }] of entries) options[flagOf(name)] = { type: isSwitch ? 'boolean' : 'string' }
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true })
@@ -186,12 +243,17 @@ function readArguments(args: readonly string[]): {
   const problems: string[] = []
   const words: string[] = []
   let special: 'help' | 'version' | null = null
+  let all = false
   for (const token of tokens) {
     if (token.kind === 'positional') words.push(token.value)
     if (token.kind !== 'option') continue
     const { name: flag, value, rawName } = token
     if (flag === 'help' || flag === 'version') {
       special ??= flag
+      continue
+    }
+    if (flag === 'all') {
+      all = true
       continue
     }
     const variable = entries.find(([, { name }]) => flagOf(name) === flag)?.[1]
@@ -212,6 +274,24 @@ function readArguments(args: readonly string[]): {
   if (command === undefined) {
     problems.push(`${JSON.stringify(word)} is no command${suggestion(nearest(word, commands))}`)
   }
-  for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
-  return { command: special ?? command ?? 'serve', flags, problems }
+  if (command === 'sign') problems.push('sign must be the first word, and has flags of its own: fileloft sign --help')
+  const replay = command === 'hooks' ? readReplay(more, all, problems) : null
+  if (command !== 'hooks') {
+    for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
+    if (all) problems.push('--all is for `fileloft hooks replay`')
+  }
+  return { command: special ?? command ?? 'serve', replay, flags, problems }
+}
+
+/** What stands after `hooks`. */
+function readReplay(words: readonly string[], all: boolean, problems: string[]): CommandLine['replay'] {
+  const [word, ...ids] = words
+  if (word === undefined) {
+    if (all) problems.push('--all is for `fileloft hooks replay`')
+    return null
+  }
+  if (word !== 'replay')
+    problems.push(`${JSON.stringify(word)} is no command of hooks${suggestion(nearest(word, ['replay']))}`)
+  else if (all === ids.length > 0) problems.push('replay needs the ids of events, or --all')
+  return all ? 'all' : ids
 }

@@ -1,14 +1,19 @@
+import type { UploadHooks } from '../hooks.ts'
 import type { CorsOptions, TusHandlerOptions } from '../options.ts'
 import type { Config } from './config.ts'
 
 /** The configuration in the handler's terms. */
-export function handlerOptions(config: Config): Omit<TusHandlerOptions, 'store'> {
+export function handlerOptions(config: Config): Omit<TusHandlerOptions, 'store' | keyof UploadHooks> {
   const { baseUrl, behindProxy, enableConcatenation, disableChecksum, expirationTtl } = config
   return {
     path: config.basePath,
     maxSize: config.maxSize,
     lockTimeoutMs: milliseconds(config.lockTimeout),
     idleTimeoutMs: milliseconds(config.idleTimeout),
+    minRate: config.minRate,
+    minRateWindowMs: milliseconds(config.minRateWindow),
+    // As often as tusd tells of progress.
+    progressIntervalMs: 1000,
     downloads: config.enableDownload,
     removePartials: config.enableCleanupConcatPartials,
     extensions: {

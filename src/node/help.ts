@@ -16,6 +16,10 @@ Commands:
   serve      answer requests (the default)
   check      check the configuration and the store, and exit
   sweep      remove expired uploads once, and exit
+  sign       print a signed upload URL (fileloft sign --help)
+  hooks      list the hooks that wait to be delivered and those that were given up, and exit
+  hooks replay ID... | --all
+             send those again that were given up, and exit
 
   -h, --help       show this
   -V, --version    show the version

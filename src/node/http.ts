@@ -82,7 +82,11 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
     fresh.add(socket)
     socket.once('close', () => fresh.delete(socket))
   }
-  const toHttp2 = (socket: Socket) => void http2.emit('connection', socket)
+  const toHttp2 = (socket: Socket) => {
+    // HTTP/2 knows no half-open connections, and would never notice that its client has gone.
+    socket.allowHalfOpen = false
+    http2.emit('connection', socket)
+  }
   if (secure !== null) {
     divert(secure, 'secureConnection', (socket: TLSSocket, toHttp1) => {
       if (socket.alpnProtocol === 'h2') return toHttp2(socket)

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { type Filter, levelOf } from './filter.ts'
+import { loggedError } from './redact.ts'
 
 /** Where messages go, by the part of the server they come from. */
 export interface Loggers {
@@ -9,6 +10,8 @@ export interface Loggers {
   readonly http: Logger
   /** Failures of the handler and its store: `fileloft::handler`. */
   readonly handler: Logger
+  /** What became of hooks: `fileloft::hooks`. */
+  readonly hooks: Logger
 }
 
 /** Loggers that write lines of JSON. */
@@ -17,6 +20,7 @@ export function createLoggers(filter: Filter, stream: DestinationStream): Logger
     {
       level: 'trace',
       base: null,
+      serializers: { err: loggedError },
       timestamp: isoTimes(),
       formatters: { level: (label) => ({ level: label }) },
     },
@@ -31,6 +35,7 @@ export function createLoggers(filter: Filter, stream: DestinationStream): Logger
     server: child('fileloft_server'),
     http: child('fileloft::http'),
     handler: child('fileloft::handler'),
+    hooks: child('fileloft::hooks'),
   }
 }
 

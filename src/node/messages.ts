@@ -6,6 +6,8 @@ import type { Config } from './config.ts'
 export interface ThreadStart {
   /** With the address that the main thread listens on, port included. */
   readonly config: Config
+  /** Its end of what all threads do as one: for `joinShared`. */
+  readonly shared: MessagePort
 }
 
 /** What the main thread tells a worker. */

@@ -21,12 +21,16 @@ export interface NodePlatform extends Platform {
 
 /**
  * What Node knows about a request. Nothing is read before the body is iterated.
- * @param onBytes Called with the size of each chunk of the body.
+ * @param onReceived Called for each chunk of the body with its size in bytes.
  */
-export function nodePlatform(incoming: Incoming, outgoing: Outgoing, onBytes?: (size: number) => void): NodePlatform {
+export function nodePlatform(
+  incoming: Incoming,
+  outgoing: Outgoing,
+  onReceived: ((size: number) => void) | null = null,
+): NodePlatform {
   let received = 0
   const { socket } = incoming
-  const { remoteAddress } = socket
+  const { remoteAddress, remotePort } = socket
   return {
     body: readBody(incoming, {
       onStart() {
@@ -34,11 +38,12 @@ export function nodePlatform(incoming: Incoming, outgoing: Outgoing, onBytes?: (
       },
       onChunk(size) {
         received += size
-        onBytes?.(size)
+        onReceived?.(size)
       },
     }),
     trailers: () => trailersOf(incoming),
     ...(remoteAddress !== undefined && { remoteAddress }),
+    ...(remotePort !== undefined && { remotePort }),
     encrypted: 'encrypted' in socket && socket.encrypted === true,
     received: () => received,
   }

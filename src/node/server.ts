@@ -1,19 +1,24 @@
 import type { SecureContextOptions } from 'node:tls'
 import { getRequestListener } from '@hono/node-server'
+import { combineHooks } from '../combine.ts'
 import { createTusHandler } from '../handler.ts'
+import type { UploadEvent } from '../hooks.ts'
 import type { TusHandler } from '../options.ts'
-import { logWhenDone, type RequestNotes } from './access-log.ts'
+import { logWhenDone } from './access-log.ts'
 import { type Address, formatAddress } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
+import { type Exchange, exchangeOf, linkExchange, openExchange } from './exchange.ts'
+import { combineFeatures, openFeatures, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { tendHeap } from './heap.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
 import { listen, type PortSharing } from './listen.ts'
 import type { Loggers } from './loggers.ts'
-import { type Incoming, nodePlatform, type Outgoing } from './platform.ts'
+import type { Incoming, Outgoing } from './platform.ts'
 import { hostOf } from './request.ts'
+import type { Shared } from './shared.ts'
 import { cutWhenStuck } from './stuck.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { readTls } from './tls.ts'
@@ -34,6 +39,8 @@ export interface RunningServer {
 }
 
 export interface ServerOptions {
+  /** What all threads do as one. */
+  readonly shared: Shared
   /** Where uploads are kept. @default what the configuration says */
   readonly storage?: Storage
   /** Whether other threads listen on the port as well. @default 'alone' */
@@ -47,39 +54,45 @@ export interface ServerOptions {
 export async function startServer(
   config: Config,
   logs: Loggers,
-  { storage, sharing = 'alone' }: ServerOptions = {},
+  { shared, storage, sharing = 'alone' }: ServerOptions,
 ): Promise<RunningServer> {
-  const { store, locker } = storage ?? (await openStorage(config))
+  const opened = storage ?? (await openStorage(config))
   const tls = readTls(config)
-  const notes = new WeakMap<Request, RequestNotes>()
-  const handler = createTusHandler({
+  const features = await openFeatures(config, logs, opened, shared)
+  const { onReceived, locker, store, wrapHandler } = combineFeatures(features, opened)
+  const noteId = ({ upload, request }: UploadEvent) => {
+    const exchange = exchangeOf(request)
+    if (exchange !== undefined) exchange.created = upload.id
+  }
+  const plainHandler = createTusHandler({
     ...handlerOptions(config),
     store,
     locker,
-    onCreate({ upload, request }) {
-      const note = notes.get(request)
-      if (note !== undefined) note.created = upload.id
-    },
+    ...combineHooks<RequestContext>([{ onCreated: noteId }, ...features.flatMap(({ hooks }) => hooks ?? [])]),
     onError(error, request) {
-      const where = request === null ? {} : { method: request.method, path: new URL(request.url).pathname }
+      const exchange = exchangeOf(request)
+      const where = exchange === undefined ? {} : namesOf(exchange)
       logs.handler.error({ ...where, err: error }, 'failure')
     },
   })
+  const handler = wrapHandler(plainHandler)
   const mount = config.basePath.replace(/\/$/, '')
   let closing = false
   const heap = tendHeap()
-  const app = createApp(handler, store, mount, logs, () => closing)
+  const onChunk = both(heap.countBytes, onReceived)
+  const app = createApp(handler, { store, mount, logs, features, isClosing: () => closing })
 
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
     heap.countRequest()
-    const platform = nodePlatform(incoming, outgoing, heap.countBytes)
-    const note = logWhenDone(logs.http, mount, incoming, outgoing, platform)
+    const exchange = openExchange(incoming, outgoing, onChunk)
+    for (const feature of features) feature.onExchange?.(exchange)
+    logWhenDone(logs.http, mount, exchange)
     incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
     // About the server as a whole; Fetch has no URL for that.
     if (incoming.url === '*' && incoming.method === 'OPTIONS') incoming.url = config.basePath
     const answer = async (request: Request) => {
-      if (request.method === 'POST') notes.set(request, note)
-      const response = await app(request, platform)
+      linkExchange(request, exchange)
+      const response = await app(request, exchange.platform)
       if (closing && 'shouldKeepAlive' in outgoing) outgoing.shouldKeepAlive = false
       closeUnlessComplete(incoming, outgoing)
       cutWhenStuck(incoming, outgoing, config.idleTimeout * 1000)
@@ -107,13 +120,28 @@ export async function startServer(
       const done = handler.close().then(() => {
         isDone = true
       })
-      const inTime = await within(timeoutMs, Promise.all([done, gone]))
-      if (inTime) return true
+      const ended = Promise.all([done, gone]).then(() => Promise.all(features.map(async ({ close }) => close?.())))
+      if (await within(timeoutMs, ended)) return true
       logs.server.warn(`requests were still running after ${config.shutdownTimeout} s`)
       http.destroy()
       return isDone
     },
   }
+}
+
+type CountBytes = (size: number) => void
+
+function both(one: CountBytes, other: CountBytes | null): CountBytes {
+  if (other === null) return one
+  return (size) => {
+    one(size)
+    other(size)
+  }
+}
+
+/** What tells in the log which request failed. */
+function namesOf({ id, traceId, incoming, path }: Exchange): Readonly<Record<string, string>> {
+  return { requestId: id, ...(traceId !== undefined && { traceId }), method: incoming.method ?? '', path }
 }
 
 const listenerOptions = {

@@ -1,6 +1,10 @@
+import type { Address } from './address.ts'
 import type { Config } from './config.ts'
 import type { Logs } from './logger.ts'
+import type { MetricsServer } from './metrics/endpoint.ts'
+import { quotaLimits } from './quota/limits.ts'
 import { type RunningServer, startServer } from './server.ts'
+import { createShared, type Shared } from './shared.ts'
 import { openStorage } from './storage.ts'
 import { startSweeping } from './sweeper.ts'
 import { startThreads, threadCount } from './threads.ts'
@@ -21,12 +25,14 @@ export interface Service {
 export async function startService(config: Config, logs: Logs): Promise<Service> {
   const { count, notice } = threadCount(config)
   const storage = await openStorage(config)
-  const server = await startServer(config, logs, { storage, sharing: count > 1 ? 'first' : 'alone' })
+  const shared = createShared(quotaLimits(config))
+  const metrics = config.metricsBind === undefined ? null : await openMetricsPort(config.metricsBind, shared)
+  const server = await startServer(config, logs, { shared, storage, sharing: count > 1 ? 'first' : 'alone' })
   const { url, address, handler } = server
   const threads =
     address === null || count === 1
       ? none
-      : await withServer(server, () => startThreads(count - 1, { ...config, bind: address }, logs))
+      : await withServer(server, () => startThreads(count - 1, { ...config, bind: address }, logs, shared))
   const sweeps = config.enableExpiration || config.enableConcatenation
   const stopSweeping = sweeps ? startSweeping(handler, config.sweepInterval * 1000, logs.server) : () => {}
 
@@ -34,7 +40,8 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
   const { about, full } = storage
   if (full !== null) logs.server.warn({ err: full }, 'the storage is full; uploads are refused until there is space')
   const { extensions } = handler
-  logs.server.info({ address: url, path: config.basePath, ...about, extensions, workers: count }, 'listening')
+  const place = { address: url, path: config.basePath, ...about, extensions, workers: count }
+  logs.server.info({ ...place, ...(metrics && { metrics: `http://${metrics.address}/metrics` }) }, 'listening')
 
   return {
     reload() {
@@ -51,12 +58,19 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
     async close() {
       stopSweeping()
       const results = await Promise.all([server.close(), threads.close()])
+      await metrics?.close()
       return results.every(Boolean)
     },
   }
 }
 
 const none = { setTls: () => {}, close: () => Promise.resolve(true) }
+
+/** Loaded only where it is used. */
+async function openMetricsPort(address: Address, shared: Shared): Promise<MetricsServer> {
+  const { serveMetrics } = await import('./metrics/endpoint.ts')
+  return serveMetrics(address, () => shared.metrics())
+}
 
 /** Ends the server where the work fails: it would keep the process. */
 async function withServer<T>(server: RunningServer, work: () => Promise<T>): Promise<T> {

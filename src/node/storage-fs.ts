@@ -23,6 +23,7 @@ export async function openFiles(config: Config, preferred = defaultDirectory): P
   return {
     store,
     locker: fsLocker({ directory: locks }),
+    bucket: null,
     about: { backend: 'fs', directory },
     place: directory,
     notice:
@@ -30,6 +31,7 @@ export async function openFiles(config: Config, preferred = defaultDirectory): P
         ? `${preferred} cannot be used, so uploads go to ${directory}; FILELOFT_DATA_DIR says otherwise`
         : null,
     full: await checkSpace(store),
+    observe: () => {},
   }
 }
 

@@ -1,12 +1,19 @@
 import { memoryLocker } from '../lockers/memory.ts'
-import type { ObjectStoreOptions } from '../objects/store.ts'
-import type { Store } from '../store.ts'
+import type { Bucket } from '../objects/bucket.ts'
+import { objectStore, type ObjectStoreOptions } from '../objects/store.ts'
 import type { Backend } from './backend.ts'
 import type { Config } from './config.ts'
 import { storageFetch } from './storage-fetch.ts'
 import type { Storage } from './storage.ts'
+import { storageObservers } from './storage-observers.ts'
 
 type Objects = Exclude<Backend, 'fs'>
+
+interface Opened {
+  readonly bucket: Bucket
+  /** For messages. */
+  readonly place: string
+}
 
 /** What has to be installed beside fileloft for each backend: whoever uses another one does without. */
 const packages: Readonly<Record<Objects, string>> = {
@@ -20,12 +27,15 @@ const packages: Readonly<Record<Objects, string>> = {
  * @throws StoreError when it cannot; Error that names what is not installed.
  */
 export async function openBucket(config: Config, backend: Objects): Promise<Storage> {
-  const { store, place } = await open(config, backend)
-  await store.check?.()
-  return { store, locker: memoryLocker(), about: { backend, bucket: place }, place, notice: null, full: null }
+  const { observer, add: observe } = storageObservers()
+  const { bucket, place } = await open(config, backend)
+  const store = objectStore(bucket, { ...storeOptions(config), observer })
+  await store.check()
+  const about = { backend, bucket: place }
+  return { store, locker: memoryLocker(), bucket, about, place, notice: null, full: null, observe }
 }
 
-async function open(config: Config, backend: Objects): Promise<{ store: Store; place: string }> {
+async function open(config: Config, backend: Objects): Promise<Opened> {
   try {
     switch (backend) {
       case 's3':
@@ -48,15 +58,14 @@ async function open(config: Config, backend: Objects): Promise<{ store: Store; p
   }
 }
 
-async function openS3(config: Config): Promise<{ store: Store; place: string }> {
+async function openS3(config: Config): Promise<Opened> {
   const { s3Bucket: bucket = '', s3Prefix: prefix, s3Endpoint: endpoint, s3Region: region } = config
   const { s3ForcePathStyle: forcePathStyle, s3AllowUnfenced: allowUnfenced } = config
-  const [{ s3Store }, { fromNodeProviderChain }] = await Promise.all([
-    import('../stores/s3.ts'),
+  const [{ s3Bucket }, { fromNodeProviderChain }] = await Promise.all([
+    import('../buckets/s3.ts'),
     import('@aws-sdk/credential-providers'),
   ])
-  const store = s3Store({
-    ...common(config),
+  const opened = s3Bucket({
     bucket,
     allowUnfenced,
     fetch: storageFetch(),
@@ -66,38 +75,37 @@ async function openS3(config: Config): Promise<{ store: Store; place: string }> 
     ...(region !== undefined && { region }),
     ...(forcePathStyle !== undefined && { forcePathStyle }),
   })
-  return { store, place: `s3://${bucket}/${prefix ?? ''}` }
+  return { bucket: opened, place: `s3://${bucket}/${prefix ?? ''}` }
 }
 
-async function openGcs(config: Config): Promise<{ store: Store; place: string }> {
+async function openGcs(config: Config): Promise<Opened> {
   const { gcsBucket: bucket = '', gcsPrefix: prefix, gcsEndpoint: endpoint } = config
-  const { gcsStore } = await import('../stores/gcs.ts')
-  const store = gcsStore({
-    ...common(config),
+  const { gcsBucket } = await import('../buckets/gcs.ts')
+  const opened = gcsBucket({
     bucket,
     ...(prefix !== undefined && { prefix }),
     ...(endpoint !== undefined && { endpoint }),
   })
-  return { store, place: `gs://${bucket}/${prefix ?? ''}` }
+  return { bucket: opened, place: `gs://${bucket}/${prefix ?? ''}` }
 }
 
-async function openAzure(config: Config): Promise<{ store: Store; place: string }> {
+async function openAzure(config: Config): Promise<Opened> {
   const { azureContainer: container = '', azurePrefix: prefix, azureConnectionString: connectionString } = config
   const { azureAccount: account, azureEndpoint: endpoint } = config
-  const { azureStore } = await import('../stores/azure.ts')
-  const shared = { ...common(config), container, ...(prefix !== undefined && { prefix }) }
+  const { azureBucket } = await import('../buckets/azure.ts')
+  const shared = { container, ...(prefix !== undefined && { prefix }) }
   const place = `azure://${container}/${prefix ?? ''}`
-  if (connectionString !== undefined) return { store: azureStore({ ...shared, connectionString }), place }
+  if (connectionString !== undefined) return { bucket: azureBucket({ ...shared, connectionString }), place }
   const { DefaultAzureCredential } = await import('@azure/identity')
-  const store = azureStore({
+  const bucket = azureBucket({
     ...shared,
     credential: new DefaultAzureCredential(),
     ...(account !== undefined && { account }),
     ...(endpoint !== undefined && { endpoint }),
   })
-  return { store, place }
+  return { bucket, place }
 }
 
-function common({ partSize, partConcurrency, bufferBudget, infoPrefix }: Config): ObjectStoreOptions {
+function storeOptions({ partSize, partConcurrency, bufferBudget, infoPrefix }: Config): ObjectStoreOptions {
   return { partSize, partConcurrency, bufferBudget, ...(infoPrefix !== undefined && { infoPrefix }) }
 }

@@ -1,5 +1,7 @@
 import type { StoreError } from '../errors.ts'
+import type { StorageObserver } from '../objects/observer.ts'
 import type { Locker } from '../locker.ts'
+import type { Bucket } from '../objects/bucket.ts'
 import type { Store } from '../store.ts'
 import type { Config } from './config.ts'
 import { openFiles } from './storage-fs.ts'
@@ -9,6 +11,8 @@ import { openBucket } from './storage-objects.ts'
 export interface Storage {
   readonly store: Store
   readonly locker: Locker
+  /** What the store works with, on object storage; null on a file system. */
+  readonly bucket: Bucket | null
   /** For the start line. */
   readonly about: Readonly<Record<string, string>>
   /** The directory or bucket, for messages. */
@@ -17,6 +21,8 @@ export interface Storage {
   readonly notice: string | null
   /** That nothing more fits in. What is there can be read and removed all the same, which is how space comes back. */
   readonly full: StoreError | null
+  /** Lets somebody watch the calls to object storage from now on; there are none for files. */
+  readonly observe: (observer: StorageObserver) => void
 }
 
 /**

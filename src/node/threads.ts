@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os'
 import type { SecureContextOptions } from 'node:tls'
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Config } from './config.ts'
 import type { Logs } from './logger.ts'
 import { type Report, sendOrder, type ThreadStart } from './messages.ts'
+import type { MainShared } from './shared.ts'
 
 /** The worker threads of the process, as one. */
 export interface Threads {
@@ -14,7 +15,7 @@ export interface Threads {
 }
 
 /** More bring no more speed than they take memory, unless they are asked for. */
-const mostByDefault = 4
+const mostByDefault = 2
 
 /** How many threads serve, this one included, and what there is to say about it. */
 export function threadCount(config: Pick<Config, 'workers' | 'unixSocket' | 'backend'>): {
@@ -48,8 +49,13 @@ function sharesPorts(platform = process.platform, version = process.versions.nod
  * with it, as an uncaught exception does: its connections are gone, and what it has locked is free only then.
  * @throws what keeps one of them from starting.
  */
-export async function startThreads(count: number, config: Config, logs: Logs): Promise<Threads> {
-  const threads = Array.from({ length: count }, () => startThread({ config }, logs))
+export async function startThreads(
+  count: number,
+  config: Config,
+  logs: Logs,
+  shared: Pick<MainShared, 'connect'>,
+): Promise<Threads> {
+  const threads = Array.from({ length: count }, () => startThread(config, logs, shared))
   try {
     await Promise.all(threads.map(({ listening }) => listening))
   } catch (error) {
@@ -80,8 +86,11 @@ interface Thread {
 // The same code runs from its TypeScript and built.
 const workerFile = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
-function startThread(start: ThreadStart, logs: Logs): Thread {
-  const worker = new Worker(workerFile, { workerData: start })
+function startThread(config: Config, logs: Logs, shared: Pick<MainShared, 'connect'>): Thread {
+  const { port1, port2 } = new MessageChannel()
+  const start: ThreadStart = { config, shared: port2 }
+  const worker = new Worker(workerFile, { workerData: start, transferList: [port2] })
+  shared.connect(port1)
   const listening = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<boolean>()
   let hasStarted = false

@@ -1,8 +1,29 @@
-import * as v from 'valibot'
+import type * as v from 'valibot'
 import { parseAddress } from './address.ts'
+import { parseAlgorithms, parseKeyUrl, parseTokens, parseUrlSecrets } from './auth/parse.ts'
+import { parseSecrets } from './hooks/signature.ts'
+import { defaultTypes, hookTypes, parseTypes } from './hooks/types.ts'
 import { parseFilter } from './filter.ts'
 import { parseOrigins } from './origins.ts'
-import { parseSize } from './size.ts'
+import {
+  basePath,
+  baseUrl,
+  boolean,
+  count,
+  endpoint,
+  forwardable,
+  headerNames,
+  hooksUrl,
+  longestTimer,
+  mode,
+  oneOf,
+  parsed,
+  prefix,
+  seconds,
+  size,
+  sizeFrom,
+  text,
+} from './schemas.ts'
 
 /** One setting: a variable of the environment and a flag of the command. */
 export interface Variable<T> {
@@ -20,68 +41,7 @@ export interface Variable<T> {
   readonly fallbacks?: readonly string[]
 }
 
-/** Turns text into a value, or says what it should have been. */
-function parsed<T>(allowed: string, parse: (text: string) => T | null): v.GenericSchema<string, T> {
-  return v.pipe(
-    v.string(),
-    v.rawTransform(({ dataset, addIssue, NEVER }) => {
-      try {
-        const value = parse(dataset.value)
-        if (value !== null) return value
-        addIssue({ message: allowed })
-      } catch (error) {
-        addIssue({ message: `${allowed}: ${error instanceof Error ? error.message : String(error)}` })
-      }
-      return NEVER
-    }),
-  )
-}
-
-const boolean = parsed('true, false, 1 or 0', (text) =>
-  /^(true|1)$/i.test(text) ? true : /^(false|0)$/i.test(text) ? false : null,
-)
-const longestTimer = 2_147_483
-const seconds = (least: number, most: number) =>
-  parsed(`seconds from ${least} to ${most}`, (text) => {
-    const value = Number(text)
-    return /^\d+(\.\d+)?$/.test(text) && value >= least && value <= most ? value : null
-  })
-const size = parsed('bytes, or a size such as 10GiB, 500MB or 64KiB', parseSize)
-const text = parsed('text', (value) => value)
-const headerNames = parsed('names of headers, separated by commas', (value) => {
-  const names = value.split(',').map((name) => name.trim())
-  return names.every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name)) ? names : null
-})
-const basePath = parsed("a path of letters, digits and -._~!$&'()+,;=:@/ such as /files/", (value) => {
-  const path = `/${value.replace(/^\/+|\/+$/g, '')}`
-  return /^\/(?:[\w\-.~!$&'()+,;=:@]+\/)*[\w\-.~!$&'()+,;=:@]*$/.test(path) && !/\/\.\.?(\/|$)/.test(path) ? path : null
-})
-const baseUrl = parsed('an http or https URL without user, query and fragment', (value) => {
-  const url = URL.parse(value)
-  if (url === null || !/^https?:$/.test(url.protocol)) return null
-  return url.username === '' && url.password === '' && !/[?#]/.test(value) ? value : null
-})
-const endpoint = parsed('an http or https URL such as http://localhost:9000', (value) => {
-  // Emulators are often named without a scheme.
-  const url = URL.parse(/^https?:\/\//i.test(value) ? value : `http://${value}`)
-  return url === null || url.username !== '' || /[?#]/.test(value) ? null : url.href.replace(/\/$/, '')
-})
-const count = (least: number, most: number) =>
-  parsed(`a whole number from ${least} to ${most}`, (value) => {
-    const number = Number(value)
-    return /^\d+$/.test(value) && number >= least && number <= most ? number : null
-  })
-const sizeFrom = (least: string, most: string) =>
-  parsed(`bytes or a size such as 64MiB, from ${least} to ${most}`, (value) => {
-    const bytes = parseSize(value)
-    return bytes !== null && bytes >= (parseSize(least) ?? 0) && bytes <= (parseSize(most) ?? 0) ? bytes : null
-  })
-const prefix = parsed('printable text such as uploads/', (value) => (/[\p{Cc}\ufffd]/u.test(value) ? null : value))
-const mode = parsed('a file mode in octal, such as 0660', (value) =>
-  /^0?[0-7]{3}$/.test(value) ? Number.parseInt(value, 8) : null,
-)
-const oneOf = <T extends string>(...names: readonly T[]) =>
-  parsed(names.join(', '), (value) => names.find((name) => name === value.toLowerCase()) ?? null)
+const otherTypes = hookTypes.filter((type) => !defaultTypes.split(',').includes(type))
 
 function variable<T>(
   name: string,
@@ -117,7 +77,7 @@ export const variables = {
       const number = Number(value)
       return /^\d+$/.test(value) && number >= 1 && number <= 64 ? number : null
     }),
-    'Threads that serve: a number, or auto = one per processor and at most 4, one on object storage',
+    'Threads that serve: a number, or auto = one per processor and at most 2, one on object storage',
     'auto',
   ),
   dataDir: variable(
@@ -210,6 +170,48 @@ export const variables = {
     'Seconds a request body may stand still; 0 = for ever',
     '60',
   ),
+  minRate: required(
+    'FILELOFT_MIN_RATE',
+    size,
+    'Least bytes per second of a request body, while it is waited for: bytes, or 4KiB; 0 = as slow as it likes',
+    '0',
+  ),
+  minRateWindow: required(
+    'FILELOFT_MIN_RATE_WINDOW',
+    seconds(1, longestTimer),
+    'Seconds over which FILELOFT_MIN_RATE is looked at',
+    '10',
+  ),
+  maxActiveUploads: required(
+    'FILELOFT_MAX_ACTIVE_UPLOADS',
+    count(0, 10_000_000),
+    'Most uploads with a body running at the same time; then 429; 0 = no limit',
+    '0',
+  ),
+  maxActiveUploadsPerClient: required(
+    'FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT',
+    count(0, 10_000_000),
+    'The same for one client: an owner, else an address',
+    '0',
+  ),
+  maxBytesPerClient: required(
+    'FILELOFT_MAX_BYTES_PER_CLIENT',
+    size,
+    'Most bytes that one client may send in a period, such as 10GiB; then 429; 0 = no limit',
+    '0',
+  ),
+  maxBytesPeriod: required(
+    'FILELOFT_MAX_BYTES_PERIOD',
+    seconds(1, 1_000_000_000),
+    'Seconds of such a period, which begins with the first byte of a client',
+    '3600',
+  ),
+  metrics: toggle('FILELOFT_METRICS', 'Answer GET /metrics for Prometheus on the port of the uploads'),
+  metricsBind: variable(
+    'FILELOFT_METRICS_BIND',
+    parsed('host:port, such as 127.0.0.1:9090', parseAddress),
+    'Answer it on an address of its own instead',
+  ),
   shutdownTimeout: required(
     'FILELOFT_SHUTDOWN_TIMEOUT',
     seconds(0, longestTimer),
@@ -264,6 +266,111 @@ export const variables = {
     'tls12',
   ),
   enableH2c: toggle('FILELOFT_ENABLE_H2C', 'HTTP/2 without TLS beside HTTP/1.1 on the same port'),
+  authTokens: variable(
+    'FILELOFT_AUTH_TOKENS',
+    parsed('bearer tokens separated by commas, each of at least 16 letters, digits and -._~+/=', parseTokens),
+    'Bearer tokens that let in for everything, separated by commas, each of at least 16 characters',
+    { isSecret: true },
+  ),
+  authJwksUrl: variable(
+    'FILELOFT_AUTH_JWKS_URL',
+    parsed('an http or https URL without user and fragment', parseKeyUrl),
+    'URL of the keys (JWKS) that sign the JSON Web Tokens which let in',
+  ),
+  authJwtSecret: variable(
+    'FILELOFT_AUTH_JWT_SECRET',
+    text,
+    'Or the secret that signs them (HMAC), of at least 32 bytes',
+    { isSecret: true },
+  ),
+  authJwtPublicKey: variable(
+    'FILELOFT_AUTH_JWT_PUBLIC_KEY',
+    text,
+    'Or the public key of who signs them: PEM text or a PEM file',
+  ),
+  authIssuer: variable('FILELOFT_AUTH_ISSUER', text, 'What their iss claim must be; any when unset'),
+  authAudience: variable('FILELOFT_AUTH_AUDIENCE', text, 'What their aud claim must be or hold; any when unset'),
+  authAlgorithms: variable(
+    'FILELOFT_AUTH_ALGORITHMS',
+    parsed('algorithms such as RS256,ES256, separated by commas; never none', parseAlgorithms),
+    'How they may be signed, separated by commas; when unset HS256 with a secret, else what fits the key',
+  ),
+  authLeeway: required(
+    'FILELOFT_AUTH_LEEWAY',
+    seconds(0, 300),
+    'Seconds by which their exp and nbf may be off, as clocks are',
+    '5',
+  ),
+  authJwksMaxAge: required(
+    'FILELOFT_AUTH_JWKS_MAX_AGE',
+    seconds(1, 86_400),
+    'Seconds after which the keys are fetched again',
+    '600',
+  ),
+  authJwksCooldown: required(
+    'FILELOFT_AUTH_JWKS_COOLDOWN',
+    seconds(0, 3600),
+    'Seconds for which a token with an unknown key does not have them fetched again',
+    '30',
+  ),
+  authScopes: toggle(
+    'FILELOFT_AUTH_SCOPES',
+    'Ask JSON Web Tokens for uploads:create, uploads:write, uploads:read or uploads:delete',
+  ),
+  authScopeClaim: required(
+    'FILELOFT_AUTH_SCOPE_CLAIM',
+    text,
+    'Claim that holds the scopes: text with spaces between them, or a list',
+    'scope',
+  ),
+  authOwnerClaim: variable(
+    'FILELOFT_AUTH_OWNER_CLAIM',
+    text,
+    'Claim that says whose an upload is, such as sub; everybody else gets 404',
+  ),
+  authUrlSecret: variable(
+    'FILELOFT_AUTH_URL_SECRET',
+    parsed('secrets of at least 32 bytes without spaces, separated by commas', parseUrlSecrets),
+    'Lets in by signed URLs; several separated by commas, of which the first signs',
+    { isSecret: true },
+  ),
+  hooksUrl: variable('FILELOFT_HOOKS_URL', hooksUrl, 'URL that is told of uploads, in the format of tusd’s HTTP hooks'),
+  hooksDir: variable('FILELOFT_HOOKS_DIR', text, 'Folder of programs named after the events that they are run for'),
+  hooksEvents: required(
+    'FILELOFT_HOOKS_EVENTS',
+    parsed(`names separated by commas, of ${hookTypes.join(', ')}`, parseTypes),
+    `Events to tell of, separated by commas; there are also ${otherTypes.join(' and ')}`,
+    defaultTypes,
+  ),
+  hooksForwardHeaders: variable(
+    'FILELOFT_HOOKS_FORWARD_HEADERS',
+    forwardable,
+    'Headers of the client’s request that go along with each hook, such as Authorization,Cookie',
+  ),
+  hooksTimeout: required(
+    'FILELOFT_HOOKS_TIMEOUT',
+    seconds(0.1, 300),
+    'Seconds that a hook may take; pre- hooks with their retries',
+    '15',
+  ),
+  hooksRetries: required(
+    'FILELOFT_HOOKS_RETRIES',
+    count(0, 100),
+    'How often a hook is tried again that fails; post- hooks at least so often',
+    '3',
+  ),
+  hooksGiveUpAfter: required(
+    'FILELOFT_HOOKS_GIVE_UP_AFTER',
+    seconds(0, 1_000_000_000),
+    'Seconds for which a post- hook is tried again before it is set aside as dead',
+    '86400',
+  ),
+  hooksSecret: variable(
+    'FILELOFT_HOOKS_SECRET',
+    parsed('whsec_ and the base64 of 24 to 64 bytes; several separated by commas', parseSecrets),
+    'Signs the requests by Standard Webhooks: whsec_ and base64; several separated by commas',
+    { isSecret: true },
+  ),
   log: variable(
     'FILELOFT_LOG',
     parsed('a level, or a filter such as fileloft_server=trace,warn', parseFilter),

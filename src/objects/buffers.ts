@@ -11,6 +11,10 @@ export interface Buffers {
   forget(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
   /** Whether so many bytes are had without waiting. */
   has(bytes: number): boolean
+  /** Whether nobody else has any memory, or waits for some. */
+  isAlone(holder: Holder): boolean
+  /** Whether the holder may have so many bytes more since it is alone: without waiting, too. */
+  hasAlone(bytes: number, holder: Holder): boolean
   /** Bytes taken now. */
   readonly used: number
 }
@@ -41,6 +45,8 @@ const fairMs = 2_000
 const spares = 4
 /** Milliseconds after which buffers that nobody has taken again go. */
 const spareMs = 10_000
+/** How far above the soft limit somebody may go who is alone: as many parts as ever, each twice as large (`largerBytes`). */
+const aloneFactor = 2
 /** Between two looks at who waits. */
 const lookMs = 250
 
@@ -49,9 +55,11 @@ const lookMs = 250
  * and the first one only after a short wait: mostly another one is given back in that time, and memory stays small.
  * Above the budget uploads wait; whoever fills a buffer for long is asked to give it back.
  * @param budget Most bytes in use; a single buffer larger than that is given when no other is in use.
+ * Who is alone may go beyond the soft limit for larger buffers; it is back below it soon after somebody else comes.
  * @param soft Bytes in use up to which there is no waiting, those that slow clients fill not counted.
  */
 export function createBuffers(budget: number, soft: number): Buffers {
+  const alone = Math.min(soft * aloneFactor, budget / 2)
   const waiters: Waiter[] = []
   /** And the bytes of the buffer that each got last. */
   const holders = new Map<Holder, number>()
@@ -67,11 +75,16 @@ export function createBuffers(budget: number, soft: number): Buffers {
     return used - slowBytes(now) + bytes <= soft || now - since >= patienceMs
   }
 
+  const isAlone = (holder: Holder): boolean => waiters.length === 0 && holders.size <= (holders.has(holder) ? 1 : 0)
+  const hasAlone = (bytes: number, holder: Holder): boolean => isAlone(holder) && used + bytes <= alone
+
   const slowBytes = (now: number): number => {
     let sum = 0
     for (const [{ since }, bytes] of holders) if (since > 0 && now - since > slowMs) sum += bytes
     return sum
   }
+
+  const spareBytes = (): number => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
 
   const grant = ({ bytes, holder }: Waiter): Uint8Array<ArrayBuffer> => {
     used += bytes
@@ -80,6 +93,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
     holders.set(holder, bytes)
     const spare = free.findIndex(({ byteLength }) => byteLength === bytes)
     const [buffer] = spare < 0 ? [] : free.splice(spare, 1)
+    if (spare < 0) while (free.length > 0 && used + spareBytes() > alone) free.shift()
     trim()
     leastFree = Math.min(leastFree, free.length)
     return buffer ?? new Uint8Array(bytes)
@@ -90,9 +104,8 @@ export function createBuffers(budget: number, soft: number): Buffers {
    * again rather than left to the garbage collector, which is late: twice the budget would be in memory.
    */
   const trim = (): void => {
-    const spareBytes = () => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
     while (free.length > 0 && used + spareBytes() > budget) free.shift()
-    if (free.length > spares && trimTimer === undefined) {
+    if ((free.length > spares || spareBytes() > soft) && trimTimer === undefined) {
       leastFree = free.length
       trimTimer = setTimeout(trimUnused, spareMs)
       // No reason for a process to stay, where there are such reasons.
@@ -104,6 +117,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
   const trimUnused = (): void => {
     trimTimer = undefined
     free.splice(0, Math.max(0, Math.min(leastFree, free.length) - spares))
+    while (spareBytes() > soft) free.shift()
     trim()
   }
 
@@ -150,11 +164,13 @@ export function createBuffers(budget: number, soft: number): Buffers {
     get used() {
       return used
     },
+    isAlone,
+    hasAlone,
     has: (bytes) => waiters.length === 0 && (used === 0 || used + bytes <= Math.min(soft, budget)),
 
     take(bytes, holder) {
       const waiter = { bytes, holder, since: Date.now() }
-      if (waiters.length === 0 && fits({ ...waiter, resolve: () => {} }, waiter.since)) {
+      if (hasAlone(bytes, holder) || (waiters.length === 0 && fits({ ...waiter, resolve: () => {} }, waiter.since))) {
         return Promise.resolve(grant({ ...waiter, resolve: () => {} }))
       }
       return new Promise((resolve) => {

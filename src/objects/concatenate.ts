@@ -66,7 +66,14 @@ export async function concatenateObjects(
   return commit(engine, final, { length, offset: length, stored: true }, nothing)
 }
 
-/** Goes through the pieces in order: copies what is large enough, gathers the rest. */
+/** A part of the result: a piece that is copied, or pieces that are read and sent together. */
+interface PlannedPart {
+  readonly size: number
+  readonly pieces: readonly Piece[]
+  readonly isCopied: boolean
+}
+
+/** Sends the parts, several at a time. After a failure no further one begins, and none is on its way any more. */
 async function sendParts(
   engine: Engine,
   multipart: Multipart,
@@ -74,43 +81,79 @@ async function sendParts(
   length: number,
   holder: Holder,
 ): Promise<Sent[]> {
-  const { calls, limits, buffers } = engine
-  const parts: Sent[] = []
+  const planned = planParts(engine, multipart.key, pieces, length)
+  const sent: Sent[] = []
+  let next = 0
+  let failure: { readonly error: unknown } | null = null
+  const lane = async (): Promise<void> => {
+    while (failure === null) {
+      const index = next++
+      const part = planned[index]
+      if (part === undefined) return
+      try {
+        const etag = await sendPart(engine, multipart, index + 1, part, holder)
+        if (etag === null) {
+          throw new StoreError('unavailable', `The multipart of ${multipart.key} went away while it was made`)
+        }
+        sent[index] = { size: part.size, etag }
+      } catch (error) {
+        failure ??= { error }
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(engine.partConcurrency, planned.length) }, lane))
+  const failed = failure as { readonly error: unknown } | null
+  if (failed !== null) throw failed.error
+  return sent
+}
+
+async function sendPart(
+  { calls, buffers, bucket, observer }: Engine,
+  multipart: Multipart,
+  partNumber: number,
+  { size, pieces, isCopied }: PlannedPart,
+  holder: Holder,
+): Promise<string | null> {
+  const [first] = pieces
+  if (isCopied && calls.copyPart !== null && first !== undefined) {
+    const { key, start, end } = first
+    return calls.copyPart(multipart, partNumber, { key, range: { start, end } })
+  }
+  const buffer = await buffers.take(size, holder)
+  try {
+    await fill({ bucket, observer }, buffer, pieces)
+    return await calls.putPart(multipart, partNumber, buffer)
+  } finally {
+    buffers.forget(buffer, holder)
+  }
+}
+
+/** Goes through the pieces in order: what is large enough is copied, the rest gathered. */
+function planParts(
+  { calls, limits, partSize }: Engine,
+  key: string,
+  pieces: readonly Piece[],
+  length: number,
+): PlannedPart[] {
+  const parts: PlannedPart[] = []
   const queue = [...pieces]
-  let left = length
-  while (left > 0) {
+  const canCopy = calls.copyPart !== null && !limits.uniformParts
+  for (let left = length; left > 0;) {
     const [piece] = queue
-    if (piece === undefined) throw new StoreError('corrupt', `${multipart.key} would be ${left} bytes too short`)
-    const whole = piece.end - piece.start
-    const size = Math.min(whole, limits.maxCopyBytes)
-    const isLast = size === left
-    const sent =
-      calls.copyPart !== null && !limits.uniformParts && (isLast || size >= limits.minPartBytes)
-        ? await copy(size)
-        : await gatherPart()
-    parts.push(sent)
-    left -= sent.size
+    if (piece === undefined) throw new StoreError('corrupt', `${key} would be ${left} bytes too short`)
+    const whole = Math.min(piece.end - piece.start, limits.maxCopyBytes)
+    const isCopied = canCopy && (whole === left || whole >= limits.minPartBytes)
+    const size = isCopied ? whole : gatheredSize(left)
+    parts.push({ size, pieces: take(size), isCopied })
+    left -= size
   }
   return parts
 
-  async function copy(size: number): Promise<Sent> {
-    const [{ key, start }] = take(size) as [Piece]
-    const etag = await calls.copyPart?.(multipart, parts.length + 1, { key, range: { start, end: start + size } })
-    return { size, etag: present(etag ?? null) }
-  }
-
-  async function gatherPart(): Promise<Sent> {
+  /** Up to where copying can go on, where it can; as much as planned where it cannot. */
+  function gatheredSize(left: number): number {
+    if (canCopy) return Math.min(limits.minPartBytes, left)
     const state = { length, stored: length - left, used: parts.length, first: parts[0]?.size ?? null }
-    const planned = Math.min(partBytes(limits, engine.partSize, state), left)
-    // Up to where copying can go on, where it can; as much as planned where it cannot.
-    const size = calls.copyPart === null || limits.uniformParts ? planned : Math.min(limits.minPartBytes, left)
-    const buffer = await buffers.take(size, holder)
-    try {
-      await fill(engine, buffer, take(size))
-      return { size, etag: present(await calls.putPart(multipart, parts.length + 1, buffer)) }
-    } finally {
-      buffers.forget(buffer, holder)
-    }
+    return Math.min(partBytes(limits, partSize, state), left)
   }
 
   /** The next so many bytes, off the queue. */
@@ -126,15 +169,13 @@ async function sendParts(
     }
     return taken
   }
-
-  function present(etag: string | null): string {
-    if (etag === null)
-      throw new StoreError('unavailable', `The multipart of ${multipart.key} went away while it was made`)
-    return etag
-  }
 }
 
-async function fill(engine: Engine, buffer: Uint8Array, pieces: readonly Piece[]): Promise<void> {
+async function fill(
+  engine: Pick<Engine, 'bucket' | 'observer'>,
+  buffer: Uint8Array,
+  pieces: readonly Piece[],
+): Promise<void> {
   let offset = 0
   for (const { key, start, end } of pieces) {
     for await (const chunk of readObject(engine, key, { start, end })) {

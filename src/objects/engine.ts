@@ -1,7 +1,9 @@
 import { StoreError } from '../errors.ts'
 import type { Bucket, BucketLimits, Multipart, ObjectHeaders } from './bucket.ts'
 import type { Buffers } from './buffers.ts'
+import type { Claims } from './claims.ts'
 import type { Keys } from './keys.ts'
+import type { StorageObserver } from './observer.ts'
 import { formatRecord, nothing, type ObjectUpload, parseRecord, type Rest } from './record.ts'
 import type { Calls } from './retry.ts'
 
@@ -9,9 +11,11 @@ import type { Calls } from './retry.ts'
 export interface Engine {
   readonly bucket: Bucket
   readonly calls: Calls
+  readonly observer: StorageObserver
   readonly keys: Keys
   readonly limits: BucketLimits
   readonly buffers: Buffers
+  readonly claims: Claims
   /** Bytes that a part shall have. */
   readonly partSize: number
   /** Parts of one upload on their way at the same time. */
@@ -56,7 +60,9 @@ export async function commit(engine: Engine, upload: ObjectUpload, change: Chang
   const { calls, keys } = engine
   const next = { ...upload, ...change, revision: newRevision(), tailBytes: rest.tail.byteLength, rest }
   const version = await calls.put(keys.record(upload.id), formatRecord(next, rest), { ifMatch: upload.version })
-  return { ...next, version: version ?? (await ownVersion(engine, next)) }
+  const written = { ...next, version: version ?? (await ownVersion(engine, next)) }
+  engine.claims.follow(upload, written)
+  return written
 }
 
 /** The version of a record whose write found its condition failed: it may have been written by a first attempt. */

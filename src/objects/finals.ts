@@ -21,7 +21,7 @@ export async function removeMarkers(engine: Engine, final: Pick<NewUpload, 'id' 
 export async function waitingFinals(engine: Engine, partialId: string): Promise<string[]> {
   const { bucket, calls, keys } = engine
   const prefix = await keys.markers(partialId)
-  const found = await calls.repeat(60_000, async (options) => {
+  const found = await calls.repeat('list', 60_000, async (options) => {
     const listed: string[] = []
     for await (const { key } of bucket.list(prefix, options)) listed.push(key)
     return listed

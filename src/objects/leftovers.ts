@@ -8,7 +8,7 @@ import { isStorable } from './keys.ts'
  */
 export async function* leftoverMultiparts(engine: Engine, ageMs: number): AsyncGenerator<Leftover, void, undefined> {
   const { bucket, calls } = engine
-  const begun = await calls.repeat(600_000, async (options) => {
+  const begun = await calls.repeat('multiparts', 600_000, async (options) => {
     const found: { id: string; multipartId: string }[] = []
     for await (const { key, multipartId, createdAt } of bucket.multiparts('', options)) {
       if (Date.now() - createdAt >= ageMs && isStorable(key)) found.push({ id: key, multipartId })

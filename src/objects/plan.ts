@@ -30,6 +30,18 @@ export function partBytes(limits: BucketLimits, preferred: number, state: PlanSt
   return clamp(wanted * 2 ** Math.floor((used * 10) / limits.maxParts), limits)
 }
 
+/** Largest multiple of what is planned that a part may have. */
+const largest = 2
+
+/**
+ * Bytes of the next part of a long request from a fast client, where there is memory for it: fewer requests. Doubled
+ * after four parts.
+ * @param row Parts in a row that this client has filled quickly.
+ */
+export function largerBytes(limits: BucketLimits, planned: number, row: number): number {
+  return limits.uniformParts ? planned : clamp(planned * Math.min(2 ** Math.floor(row / 4), largest), limits)
+}
+
 /**
  * Whether `size` bytes at the end of a request may be a part although they are fewer than planned. Each such part uses
  * up a number; it may as long as the parts to come need not grow for it.
@@ -45,15 +57,26 @@ export function mayBeShort(limits: BucketLimits, preferred: number, state: PlanS
   return size * 4 >= planned && partBytes(limits, preferred, after) <= clamp(preferred, limits)
 }
 
-/**
- * How many part numbers an append claims at a time. What it does not use comes back with its last record, but for those
- * of a process that dies: while numbers are plenty as many as the upload may need, else few.
- */
+/** Part numbers claimed at a time, at most: as many may be lost whenever an upload goes on at another server. */
+const mostClaimed = 64
+
+/** How many part numbers are claimed at a time: while they are plenty as many as the upload may need, else few. */
 export function claimSize(limits: BucketLimits, preferred: number, state: PlanState): number {
-  const left = limits.maxParts - state.used
-  if (state.length === null) return Math.max(1, Math.min(64, Math.floor(left / 64)))
-  const needed = Math.ceil((state.length - state.stored) / partBytes(limits, preferred, state))
-  return Math.max(1, Math.min(needed, Math.floor((left - needed) / 8)))
+  const needed = numbersNeeded(limits, preferred, state)
+  const spare = limits.maxParts - state.used - needed
+  // A few more, for parts that requests end with.
+  const wanted = needed === 0 ? mostClaimed : Math.min(needed + 4, mostClaimed)
+  return Math.max(1, Math.min(wanted, Math.floor(spare / (needed === 0 ? 64 : 8))))
+}
+
+/** Whether claims should not outlive the append that made them, since all numbers may be needed. */
+export function isScarce(limits: BucketLimits, preferred: number, state: PlanState): boolean {
+  return limits.maxParts - state.used - numbersNeeded(limits, preferred, state) < mostClaimed
+}
+
+/** 0 without a length. */
+function numbersNeeded(limits: BucketLimits, preferred: number, state: PlanState): number {
+  return state.length === null ? 0 : Math.ceil((state.length - state.stored) / partBytes(limits, preferred, state))
 }
 
 /** Whether this many parts are all there can be. */

@@ -8,7 +8,7 @@ const attempts = 5
 
 /** An object's bytes in this range; a stream that breaks goes on where it broke, a few times without progress. */
 export async function* readObject(
-  { bucket }: Pick<Engine, 'bucket'>,
+  { bucket, observer }: Pick<Engine, 'bucket' | 'observer'>,
   key: string,
   range: ByteRange,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -32,6 +32,7 @@ export async function* readObject(
       if (start < range.end) throw cutShort(key, range.end - start)
     } catch (error) {
       if (++failures >= attempts || !isTransient(error, controller.signal)) throw error
+      observer.onRetry?.('read')
       await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** failures * Math.random()))
     } finally {
       clearTimeout(timer)

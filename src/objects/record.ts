@@ -10,7 +10,17 @@
  * conditional write. The object's size is odd when the upload is completed, so that a listing tells which are not.
  */
 import { StoreError } from '../errors.ts'
-import { brief, isBoolean, isConcat, isCount, isCountOrNull, isObject, isString, isStringOrNull } from '../fields.ts'
+import {
+  brief,
+  isAttributes,
+  isBoolean,
+  isConcat,
+  isCount,
+  isCountOrNull,
+  isObject,
+  isString,
+  isStringOrNull,
+} from '../fields.ts'
 import type { Upload } from '../store.ts'
 
 /** An upload as a store on object storage hands it out. */
@@ -56,6 +66,7 @@ export function formatRecord(upload: ObjectUpload, { parts, tail }: Rest): Uint8
     offset: upload.offset,
     metadata: upload.metadata,
     concat: upload.concat,
+    attributes: upload.attributes,
     createdAt: upload.createdAt,
     expiresAt: upload.expiresAt,
     completed: upload.completed,
@@ -136,6 +147,7 @@ type Field =
   | 'offset'
   | 'metadata'
   | 'concat'
+  | 'attributes'
   | 'createdAt'
   | 'expiresAt'
   | 'completed'
@@ -158,6 +170,7 @@ function readHead(value: unknown, objectVersion: string, key: string): ObjectUpl
     offset: get('offset', isCount),
     metadata: get('metadata', isStringOrNull),
     concat: get('concat', isConcat),
+    attributes: get('attributes', isAttributes),
     createdAt: get('createdAt', isCount),
     expiresAt: get('expiresAt', isCountOrNull),
     completed: get('completed', isBoolean),

@@ -1,5 +1,6 @@
 import { StoreError } from '../errors.ts'
 import type { Bucket, CallOptions } from './bucket.ts'
+import type { StorageCall, StorageObserver } from './observer.ts'
 
 export interface RetryOptions {
   /** Most times that a call is made. @default 6 */
@@ -18,7 +19,7 @@ export type Calls = {
 } & {
   readonly copyPart: WithoutOptions<NonNullable<Bucket['copyPart']>> | null
   /** For listings: does it all again when it fails in passing. */
-  readonly repeat: <T>(timeoutMs: number, call: (options: CallOptions) => Promise<T>) => Promise<T>
+  readonly repeat: <T>(name: StorageCall, timeoutMs: number, call: (options: CallOptions) => Promise<T>) => Promise<T>
 }
 
 type WithoutOptions<F> = F extends (...args: [...infer A, CallOptions]) => infer R ? (...args: A) => R : never
@@ -32,27 +33,33 @@ const longTimeoutMs = 300_000
  * connections that break or stand still. What the storage has done although its answer was lost is done once more,
  * which changes nothing, or (conditions, completion) is told apart by whoever called.
  */
-export function retrying(bucket: Bucket, options: RetryOptions = {}): Calls {
+export function retrying(bucket: Bucket, options: RetryOptions = {}, observer: StorageObserver = {}): Calls {
   const { timeoutMs = 15_000 } = options
-  const run = <T>(bytes: number, call: (options: CallOptions) => Promise<T>, limitMs = timeoutMs): Promise<T> =>
-    retry(options, limitMs + (bytes / slowestRate) * 1000, call)
+  const run = <T>(
+    name: StorageCall,
+    bytes: number,
+    call: (options: CallOptions) => Promise<T>,
+    limitMs = timeoutMs,
+  ): Promise<T> => repeat(name, limitMs + (bytes / slowestRate) * 1000, call)
+  const repeat: Calls['repeat'] = (name, limitMs, call) => retry(options, limitMs, call, () => observer.onRetry?.(name))
 
   return {
-    get: (key, range) => run(range === null ? 0 : range.end - range.start, (o) => bucket.get(key, range, o)),
-    head: (key) => run(0, (o) => bucket.head(key, o)),
-    put: (key, bytes, put) => run(bytes.byteLength, (o) => bucket.put(key, bytes, put, o)),
-    delete: (key) => run(0, (o) => bucket.delete(key, o)),
-    createMultipart: (key, headers) => run(0, (o) => bucket.createMultipart(key, headers, o)),
-    putPart: (multipart, n, bytes) => run(bytes.byteLength, (o) => bucket.putPart(multipart, n, bytes, o)),
+    get: (key, range) => run('get', range === null ? 0 : range.end - range.start, (o) => bucket.get(key, range, o)),
+    head: (key) => run('head', 0, (o) => bucket.head(key, o)),
+    put: (key, bytes, put) => run('put', bytes.byteLength, (o) => bucket.put(key, bytes, put, o)),
+    delete: (key) => run('delete', 0, (o) => bucket.delete(key, o)),
+    createMultipart: (key, headers) => run('createMultipart', 0, (o) => bucket.createMultipart(key, headers, o)),
+    putPart: (multipart, n, bytes) => run('putPart', bytes.byteLength, (o) => bucket.putPart(multipart, n, bytes, o)),
     complete: (multipart, parts, headers) =>
-      run(0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
-    abort: (multipart) => run(0, (o) => bucket.abort(multipart, o)),
-    repeat: (limitMs, call) => retry(options, limitMs, call),
+      run('complete', 0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
+    abort: (multipart) => run('abort', 0, (o) => bucket.abort(multipart, o)),
+    repeat,
     copyPart:
       bucket.copyPart === undefined
         ? null
         : (multipart, n, source) =>
             run(
+              'copyPart',
               0,
               async (o) => (await bucket.copyPart?.(multipart, n, source, o)) ?? null,
               Math.max(timeoutMs, longTimeoutMs),
@@ -64,6 +71,7 @@ async function retry<T>(
   { attempts = 6, delayMs = 100 }: RetryOptions,
   timeoutMs: number,
   call: (options: CallOptions) => Promise<T>,
+  onRetry: () => void,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -71,6 +79,7 @@ async function retry<T>(
     } catch (error) {
       if (!(error instanceof StoreError && error.transient) || attempt >= attempts) throw error
     }
+    onRetry()
     const most = delayMs * 2 ** (attempt - 1)
     await new Promise((resolve) => setTimeout(resolve, most / 2 + (Math.random() * most) / 2))
   }

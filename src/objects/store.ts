@@ -6,11 +6,13 @@ import { appendBody } from './append.ts'
 import { assemble } from './assemble.ts'
 import type { Bucket, ByteRange, ObjectHeaders } from './bucket.ts'
 import { createBuffers } from './buffers.ts'
+import { createClaims, firstClaim } from './claims.ts'
 import { concatenateObjects } from './concatenate.ts'
 import { commit, type Engine, multipartOf, newRevision, ownVersion, readRecord, restOf } from './engine.ts'
 import { addMarkers, removeMarkers, waitingFinals } from './finals.ts'
 import { isStorable, objectKeys, plain } from './keys.ts'
 import { leftoverMultiparts } from './leftovers.ts'
+import { observed, type StorageObserver } from './observer.ts'
 import { readObject } from './read.ts'
 import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest } from './record.ts'
 import { limited, retrying, type RetryOptions } from './retry.ts'
@@ -50,6 +52,8 @@ export interface ObjectStoreOptions {
   readonly checkpointMs?: number
   /** How failing calls are repeated. */
   readonly retry?: RetryOptions
+  /** Is told about each call to the storage, for metrics and traces. */
+  readonly observer?: StorageObserver
 }
 
 const mebibyte = 1024 * 1024
@@ -63,7 +67,9 @@ const mebibyte = 1024 * 1024
  *
  * @throws TypeError when an option makes no sense.
  */
-export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): Required<Store<ObjectUpload>> {
+export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {}): Required<Store<ObjectUpload>> {
+  const { observer } = options
+  const bucket = observer === undefined ? plainBucket : observed(plainBucket, observer)
   const engine = createEngine(bucket, options)
   const { calls, keys } = engine
   /** What a record has become since, by what a caller still has in hand. */
@@ -75,6 +81,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
     // Also of one that is not whole by its record: that may not have been written any more.
     await calls.delete(keys.data(upload.id))
     await removeMarkers(engine, upload)
+    engine.claims.drop(upload.id)
   }
 
   return {
@@ -93,19 +100,21 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
         metadata: upload.metadata,
         concat: upload.concat,
         createdAt: upload.createdAt,
+        attributes: upload.attributes,
         expiresAt: upload.expiresAt,
         offset: 0,
         completed: false,
         version: '',
         revision: newRevision(),
         multipartId: null,
-        nextPart: 1,
+        nextPart: firstClaim(engine.limits, engine.partSize, upload.length),
         stored: false,
         tailBytes: 0,
         rest: nothing,
       }
       const key = keys.record(upload.id)
       const version = await calls.put(key, formatRecord(created, nothing), { ifNoneMatch: '*' })
+      engine.claims.keep(created, { next: 1, end: created.nextPart })
       if (version !== null) return { ...created, version }
       try {
         return { ...created, version: await ownVersion(engine, created) }
@@ -131,6 +140,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
         )
       }
       await assemble(engine, changed)
+      engine.claims.drop(now.id)
       return commit(engine, now, { ...change, stored: true, multipartId: null }, nothing)
     },
 
@@ -148,7 +158,7 @@ export function objectStore(bucket: Bucket, options: ObjectStoreOptions = {}): R
     },
 
     async *incomplete() {
-      const ids = await calls.repeat(listTimeoutMs, async (callOptions) => {
+      const ids = await calls.repeat('list', listTimeoutMs, async (callOptions) => {
         const found: string[] = []
         for await (const { key, size } of bucket.list(keys.records, callOptions)) {
           const id = keys.idOf(key)
@@ -189,7 +199,7 @@ const lookedAtOnce = 8
 
 function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
   const { partSize = 8 * mebibyte, partConcurrency = 4, bufferBudget = 512 * mebibyte, infoPrefix = '' } = options
-  const { checkpointMs = 5_000, objectHeaders } = options
+  const { checkpointMs = 5_000, objectHeaders, observer = {} } = options
   requireCount('partSize', partSize)
   requireCount('partConcurrency', partConcurrency)
   requireCount('bufferBudget', bufferBudget)
@@ -197,14 +207,23 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
   if (typeof infoPrefix !== 'string' || /[\p{Cc}\ufffd]/u.test(infoPrefix)) {
     throw new TypeError(`infoPrefix must be printable text, not ${JSON.stringify(infoPrefix)}`)
   }
+  // What lies in sockets and streams on its way to a part is memory, too. Without waiting, a few parts more than one
+  // upload sends at once are had, so that one or two alone never wait.
+  const buffers = createBuffers(bufferBudget * 0.8, (partConcurrency + 1) * partSize)
+  observer.onBuffers?.({
+    get used() {
+      return buffers.used
+    },
+    budget: bufferBudget,
+  })
   return {
     bucket,
-    calls: retrying(bucket, options.retry),
+    calls: retrying(bucket, options.retry, observer),
+    observer,
     keys: objectKeys(infoPrefix),
     limits: bucket.limits,
-    // A few parts more than one upload sends at once, so that one or two alone never wait.
-    // What lies in sockets and streams on its way to a part is memory, too.
-    buffers: createBuffers(bufferBudget * 0.8, (partConcurrency + 1) * partSize),
+    buffers,
+    claims: createClaims(),
     partSize,
     partConcurrency,
     checkpointMs,

@@ -117,6 +117,6 @@ function filled({ blocks, upload }: Entry): Uint8Array[] {
   return blocks.map((block, n) => (n === blocks.length - 1 ? block.subarray(0, block.byteLength - free) : block))
 }
 
-function copy({ id, length, metadata, concat, createdAt, expiresAt }: NewUpload): NewUpload {
-  return { id, length, metadata, concat, createdAt, expiresAt }
+function copy({ id, length, metadata, concat, attributes, createdAt, expiresAt }: NewUpload): NewUpload {
+  return { id, length, metadata, concat, attributes, createdAt, expiresAt }
 }

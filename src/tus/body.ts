@@ -7,9 +7,9 @@ import { parseSize } from './headers.ts'
 
 /** The body of a PATCH, or of a POST that creates with upload. */
 export function incomingBody(call: Call, offset: number, length: number | null): Incoming {
-  const { request, platform } = call
+  const { request, platform, caller } = call
   return {
-    request,
+    caller,
     offset,
     length,
     body: platform?.body ?? fromStream(request.body),

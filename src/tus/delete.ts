@@ -2,7 +2,7 @@ import { terminate } from '../upload/terminate.ts'
 import type { Answer, Call } from './answer.ts'
 
 /** DELETE: removes an upload. */
-export async function remove({ context, request }: Call, id: string): Promise<Answer> {
-  await terminate(context, id, request)
+export async function remove({ context, caller }: Call, id: string): Promise<Answer> {
+  await terminate(context, id, caller)
   return { status: 204 }
 }

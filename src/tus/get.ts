@@ -7,8 +7,8 @@ import type { Answer, Call } from './answer.ts'
 import { contentDisposition, contentType } from '../disposition.ts'
 
 /** @param method GET, or HEAD for the same without its body. */
-export async function get({ context, request }: Call, id: string, method: 'GET' | 'HEAD'): Promise<Answer> {
-  const upload = await requireCompleted(context, id)
+export async function get({ context, request, caller }: Call, id: string, method: 'GET' | 'HEAD'): Promise<Answer> {
+  const upload = await requireCompleted(context, id, caller)
   const length = upload.offset
   const etag = `"${upload.createdAt.toString(36)}-${length.toString(36)}"`
   const headers: Record<string, string> = {
@@ -27,6 +27,8 @@ export async function get({ context, request }: Call, id: string, method: 'GET' 
   headers['Content-Disposition'] = contentDisposition(type, metadata['filename'])
   // Whatever slips through as active content finds itself without rights.
   headers['Content-Security-Policy'] = "sandbox; default-src 'none'"
+  // The URL may be one that lets whoever knows it in.
+  headers['Referrer-Policy'] = 'no-referrer'
 
   // Ranges are for GET only (RFC 9110, 14.2).
   const range = method === 'GET' ? requestedRange(request, etag, upload) : null
@@ -38,7 +40,7 @@ export async function get({ context, request }: Call, id: string, method: 'GET' 
   if (range !== null) headers['Content-Range'] = `bytes ${start}-${end - 1}/${length}`
   const answer = { status: range === null ? 200 : 206, headers }
   if (method === 'HEAD' || start === end) return answer
-  return { ...answer, body: stream(context, upload, { start, end }, request) }
+  return { ...answer, body: stream(context, upload, { start, end }, caller) }
 }
 
 /** Evaluates the conditional headers in the order of RFC 9110, section 13.2.2. */

@@ -2,13 +2,14 @@ import type { Upload } from '../store.ts'
 import { totalLength } from '../upload/concatenate.ts'
 import type { Context } from '../upload/context.ts'
 import { inspect } from '../upload/inspect.ts'
-import type { Answer, Call } from './answer.ts'
+import { type Answer, type Call, withReply } from './answer.ts'
 import { formatExpires } from './headers.ts'
 
 /** HEAD: where to go on. */
-export async function head({ context, request }: Call, id: string): Promise<Answer> {
-  const upload = await inspect(context, id, request)
-  return { status: 200, headers: { ...(await describe(context, upload)), ...formatExpires(upload) } }
+export async function head({ context, caller }: Call, id: string): Promise<Answer> {
+  const upload = await inspect(context, id, caller)
+  const headers = { ...(await describe(context, upload)), ...formatExpires(upload) }
+  return withReply({ status: 200, headers }, caller)
 }
 
 async function describe(context: Context, upload: Upload): Promise<Record<string, string>> {

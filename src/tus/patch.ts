@@ -1,6 +1,6 @@
 import { TusError } from '../errors.ts'
 import { append } from '../upload/append.ts'
-import type { Answer, Call } from './answer.ts'
+import { type Answer, type Call, withReply } from './answer.ts'
 import { incomingBody } from './body.ts'
 import { formatExpires, hasUploadContentType, parseSize, requireSize } from './headers.ts'
 
@@ -11,5 +11,6 @@ export async function patch(call: Call, id: string): Promise<Answer> {
   const offset = requireSize(headers, 'Upload-Offset')
   const length = parseSize(headers, 'Upload-Length')
   const upload = await append(call.context, id, incomingBody(call, offset, length))
-  return { status: 204, headers: { 'Upload-Offset': String(upload.offset), ...formatExpires(upload) } }
+  const told = { 'Upload-Offset': String(upload.offset), ...formatExpires(upload) }
+  return withReply({ status: 204, headers: told }, call.caller)
 }

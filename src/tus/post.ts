@@ -4,14 +4,14 @@ import type { Upload } from '../store.ts'
 import type { Incoming } from '../upload/append.ts'
 import { concatenate } from '../upload/concatenate.ts'
 import { create } from '../upload/create.ts'
-import type { Answer, Call } from './answer.ts'
+import { type Answer, type Call, withReply } from './answer.ts'
 import { incomingBody } from './body.ts'
 import { parseConcat } from './concat.ts'
 import { formatExpires, hasUploadContentType, parseDeferLength, parseSize } from './headers.ts'
 
 /** POST: a new upload, perhaps with its first bytes, perhaps made of partial ones. */
 export async function post(call: Call): Promise<Answer> {
-  const { context, request, locator } = call
+  const { context, request, caller, locator } = call
   const { headers } = request
   const concat = parseConcat(context, headers.get('upload-concat'), locator)
   const metadata = checkMetadata(headers.get('upload-metadata'), context.maxMetadataSize)
@@ -24,7 +24,7 @@ export async function post(call: Call): Promise<Answer> {
       throw new TusError('invalid_header', 'Upload-Length and Upload-Defer-Length do not go with Upload-Concat: final')
     }
     if (body !== null) throw new TusError('invalid_request', 'A final upload takes no data of its own')
-    return created(await concatenate(context, request, { length, metadata, concat }, concat.partials), call)
+    return created(await concatenate(context, caller, { length, metadata, concat }, concat.partials), call)
   }
   if (deferred && length !== null) {
     throw new TusError('invalid_header', 'Only one of Upload-Length and Upload-Defer-Length may be sent')
@@ -35,7 +35,7 @@ export async function post(call: Call): Promise<Answer> {
   if (deferred && !context.extensions.has('creation-defer-length')) {
     throw new TusError('extension_off', 'Upload-Defer-Length is not supported here; send Upload-Length')
   }
-  const upload = await create(context, request, { length, metadata, concat }, body)
+  const upload = await create(context, caller, { length, metadata, concat }, body)
   return created(upload, call, body === null ? {} : { 'Upload-Offset': String(upload.offset) })
 }
 
@@ -53,6 +53,7 @@ function createdBody(call: Call): Incoming | null {
   return null
 }
 
-function created(upload: Upload, { locator }: Call, headers: Record<string, string> = {}): Answer {
-  return { status: 201, headers: { Location: locator.locate(upload.id), ...headers, ...formatExpires(upload) } }
+function created(upload: Upload, { locator, caller }: Call, more: Record<string, string> = {}): Answer {
+  const headers = { Location: locator.locate(upload.id) + caller.query, ...more, ...formatExpires(upload) }
+  return withReply({ status: 201, headers }, caller)
 }

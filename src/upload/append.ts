@@ -3,14 +3,16 @@ import { type Cut, cutError, receive } from '../body/receive.ts'
 import { TusError } from '../errors.ts'
 import type { Upload, UploadChange } from '../store.ts'
 import { joinFinalsOf } from './concatenate.ts'
-import { checkLimit, type Context, limitOf, requireUpload } from './context.ts'
+import type { Caller } from './caller.ts'
+import { checkAccess, checkLimit, type Context, limitOf, requireUpload } from './context.ts'
 import { finish, type FinishStage } from './finish.ts'
 import { type Hold, withLock } from './lock.ts'
-import { progressReporter } from './progress.ts'
+import { progressReporter, stopLate } from './progress.ts'
+import { removeUpload } from './terminate.ts'
 
 /** A body on its way to an upload. */
 export interface Incoming {
-  readonly request: Request
+  readonly caller: Caller
   /** Where in the upload its first byte belongs. */
   readonly offset: number
   /** The total length, where this request tells it for the first time; null = it does not. */
@@ -32,6 +34,7 @@ export interface Received {
 
 /** Appends a body to an upload and finishes the upload if that was the last of it. */
 export async function append(context: Context, id: string, incoming: Incoming): Promise<Upload> {
+  if (context.hooks.onAccess !== undefined) await checkAccess(context, id, 'append', incoming.caller)
   const appended = await withLock(context, id, async (hold) => {
     const upload = await requireUpload(context, id, 'append')
     if (upload.concat?.type === 'final') throw new TusError('final_upload')
@@ -41,10 +44,20 @@ export async function append(context: Context, id: string, incoming: Incoming): 
       })
     }
     checkLength(upload, incoming.length)
-    return conclude(context, await receiveBody(context, upload, incoming, hold), incoming, hold)
+    const { stop } = hold
+    stopLate(context, id, stop)
+    const received = await receiveBody(context, upload, incoming, hold)
+    if (stop.terminate) {
+      await removeUpload(context, received.upload, incoming.caller, hold)
+      throw cutError('stopped', stop)
+    }
+    const concluded = await conclude(context, received, incoming, hold)
+    // Once it is completed nothing is left to be stopped.
+    if (stop.error !== null && !concluded.upload.completed) throw stop.error
+    if (concluded.cut !== null) throw cutError(concluded.cut, stop)
+    return concluded
   })
-  if (appended.cut !== null) throw cutError(appended.cut)
-  await joinFinalsOf(context, appended.upload, incoming.request)
+  await joinFinalsOf(context, appended.upload, incoming.caller)
   return appended.upload
 }
 
@@ -55,8 +68,9 @@ export async function receiveBody(
   incoming: Incoming,
   { stop, guard }: Hold,
 ): Promise<Received> {
-  const { request, checksum, contentLength } = incoming
-  const limit = await limitOf(context, request, upload)
+  const { caller, checksum, contentLength } = incoming
+  // One of known length was within the limit when that was told.
+  const limit = upload.length === null ? await limitOf(context, caller, upload) : Infinity
   if (incoming.length !== null) checkLimit(incoming.length, limit)
   const room = (incoming.length ?? upload.length ?? limit) - upload.offset
   if (contentLength !== null && contentLength > room) {
@@ -64,11 +78,12 @@ export async function receiveBody(
   }
   if (contentLength === 0 && checksum === null) return { before: upload, upload, cut: null }
 
-  const { idleTimeoutMs } = context
+  const { idleTimeoutMs, minRate } = context
   const atomic = checksum !== null
-  const received = receive(incoming.body, { room, expected: contentLength, idleTimeoutMs, stop, atomic })
+  const limits = { room, expected: contentLength, idleTimeoutMs, minRate }
+  const received = receive(incoming.body, { ...limits, stop, atomic })
   const body = checksum === null ? received : verify(received, checksum.algorithms, checksum.expected)
-  const onProgress = progressReporter(context, upload, request)
+  const onProgress = progressReporter(context, upload, caller, stop)
   const after = await context.store.append(upload, body, {
     atomic,
     bounded: contentLength !== null,
@@ -92,7 +107,7 @@ export async function conclude(
     ...(expiresAt !== null && { expiresAt }),
   }
   if (upload.offset === (incoming.length ?? upload.length)) {
-    return { upload: await finish(context, upload, incoming.request, hold, change, onStage), cut: null }
+    return { upload: await finish(context, upload, incoming.caller, hold, change, onStage), cut: null }
   }
   if (Object.keys(change).length === 0) return { upload, cut }
   await hold.guard()

@@ -1,12 +1,16 @@
 import { TusError } from '../errors.ts'
+import { cutError } from '../body/receive.ts'
 import type { Upload } from '../store.ts'
 import { conclude, type Incoming, receiveBody } from './append.ts'
 import { joinFinalsOf } from './concatenate.ts'
+import type { Caller } from './caller.ts'
 import type { Context } from './context.ts'
 import { orDiscard } from './discard.ts'
+import { tell } from './events.ts'
 import { finish } from './finish.ts'
 import { withLock } from './lock.ts'
 import { type Draft, plan } from './plan.ts'
+import { settleProgress } from './progress.ts'
 
 /**
  * Creates an upload, with the first bytes if there are any. A body that is refused or cannot be stored or recorded takes
@@ -15,26 +19,34 @@ import { type Draft, plan } from './plan.ts'
  */
 export async function create(
   context: Context,
-  request: Request,
+  caller: Caller,
   draft: Draft,
   incoming: Incoming | null,
 ): Promise<Upload> {
   const declared = incoming?.contentLength ?? 0
   if (draft.length !== null && declared > draft.length) throw tooLarge(declared, draft.length)
-  const { planned, limit } = await plan(context, request, draft)
+  const { planned, limit } = await plan(context, caller, draft)
   if (declared > limit) throw tooLarge(declared, limit)
-  if (incoming === null && planned.length !== 0) return context.store.create(planned)
+  const make = async () => {
+    const made = await context.store.create(planned)
+    await tell(context, context.hooks.onCreated, 'created', made, caller)
+    return made
+  }
+  if (incoming === null && planned.length !== 0) return make()
 
   const upload = await withLock(context, planned.id, async (hold) => {
     await hold.guard()
-    const created = await context.store.create(planned)
-    return orDiscard(context, created, request, hold, async (keep) => {
-      if (incoming === null) return finish(context, created, request, hold, {}, keep)
+    const created = await make()
+    return orDiscard(context, created, caller, hold, async (keep) => {
+      if (incoming === null) return finish(context, created, caller, hold, {}, keep)
       const received = await receiveBody(context, created, incoming, hold)
+      const { stop } = hold
+      await settleProgress(context, created.id, stop)
+      if (stop.error !== null) throw cutError('stopped', stop)
       return (await conclude(context, received, incoming, hold, keep)).upload
     })
   })
-  await joinFinalsOf(context, upload, request)
+  await joinFinalsOf(context, upload, caller)
   return upload
 }
 

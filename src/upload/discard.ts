@@ -1,16 +1,18 @@
 import type { Upload } from '../store.ts'
+import type { Caller } from './caller.ts'
 import type { Context } from './context.ts'
 import type { Hold } from './lock.ts'
+import { removeUpload } from './terminate.ts'
 
 /**
  * Runs what must succeed for a new upload to stay; it is removed where that throws, unless `keep` has been called
  * before. Lock held.
  */
 export async function orDiscard<T>(
-  { store, report }: Context,
+  context: Context,
   created: Upload,
-  request: Request,
-  { guard }: Hold,
+  caller: Caller,
+  hold: Hold,
   work: (keep: () => void) => Promise<T>,
 ): Promise<T> {
   let kept = false
@@ -19,10 +21,9 @@ export async function orDiscard<T>(
   } catch (error) {
     if (kept) throw error
     try {
-      await guard()
-      await store.terminate(created)
+      await removeUpload(context, created, caller, hold)
     } catch (failure) {
-      report(failure, request)
+      context.report(failure, caller)
     }
     throw error
   }

@@ -1,7 +1,8 @@
 import { TusError } from '../errors.ts'
 import type { Upload } from '../store.ts'
 import { join, joinFinalsOf, removeLeftPartials } from './concatenate.ts'
-import { type Context, isExpired, requireUpload } from './context.ts'
+import type { Caller } from './caller.ts'
+import { access, type Context, isExpired, requireUpload } from './context.ts'
 import { finish } from './finish.ts'
 import { type Hold, withFreeLock, withLock } from './lock.ts'
 
@@ -10,13 +11,13 @@ import { type Hold, withFreeLock, withLock } from './lock.ts'
  * way first, so that the offset told is one nobody moves. What an earlier request left undone is done now: a finish
  * callback that failed, a final upload whose partials have been completed, partials that were to be removed.
  */
-export async function inspect(context: Context, id: string, request: Request): Promise<Upload> {
-  const settled = await lookUnlocked(context, id)
-  const look = (hold: Hold) => lookLocked(context, id, request, hold)
+export async function inspect(context: Context, id: string, caller: Caller): Promise<Upload> {
+  const settled = await lookUnlocked(context, id, caller)
+  const look = (hold: Hold) => lookLocked(context, id, caller, hold)
   // Nearly always nobody else is there, and nothing has to be set up for a wait.
   const { upload, changed } = settled ?? (await withFreeLock(context, id, look)) ?? (await withLock(context, id, look))
-  if (changed) await joinFinalsOf(context, upload, request)
-  else await removeLeftPartials(context, upload, request)
+  if (changed) await joinFinalsOf(context, upload, caller)
+  else await removeLeftPartials(context, upload, caller)
   return upload
 }
 
@@ -29,11 +30,19 @@ export async function inspect(context: Context, id: string, request: Request): P
  * since, those of a body that turned out too long. That harms nothing: the offset is compared again, under the lock,
  * before a byte is stored, and the client is told the right one.
  */
-async function lookUnlocked(context: Context, id: string): Promise<{ upload: Upload; changed: false } | null> {
+async function lookUnlocked(
+  context: Context,
+  id: string,
+  caller: Caller,
+): Promise<{ upload: Upload; changed: false } | null> {
   const { locker, store } = context
   const wasFree = (await locker.isFree?.(id)) === true
   const upload = await store.get(id)
+  const asks = context.hooks.onAccess !== undefined
+  // As `checkAccess`: nobody may wait for an upload that is not there yet without having been asked about.
+  if (upload === null && asks) throw new TusError('not_found')
   if (upload === null) return null
+  if (asks) await access(context, upload, 'inspect', caller)
   if (upload.completed) return { upload, changed: false }
   const isSettled = wasFree && upload.concat?.type !== 'final' && upload.offset !== upload.length && !isExpired(upload)
   return isSettled && (await locker.isFree?.(id)) === true ? { upload, changed: false } : null
@@ -42,29 +51,29 @@ async function lookUnlocked(context: Context, id: string): Promise<{ upload: Upl
 async function lookLocked(
   context: Context,
   id: string,
-  request: Request,
+  caller: Caller,
   hold: Hold,
 ): Promise<{ upload: Upload; changed: boolean }> {
   const upload = await requireUpload(context, id)
   if (upload.completed) return { upload, changed: false }
   if (upload.concat?.type === 'final') {
-    const joined = await retry(context, request, () => join(context, upload, request, hold))
+    const joined = await retry(context, caller, () => join(context, upload, caller, hold))
     return { upload: joined ?? upload, changed: false }
   }
   if (upload.offset !== upload.length) return { upload, changed: false }
-  return { upload: await retry(context, request, () => finish(context, upload, request, hold)), changed: true }
+  return { upload: await retry(context, caller, () => finish(context, upload, caller, hold)), changed: true }
 }
 
 /**
  * A finish that fails again is answered 423: tus-js-client waits and asks again then, where after any other failure of
  * a HEAD it would upload everything anew.
  */
-async function retry<T>(context: Context, request: Request, work: () => Promise<T>): Promise<T> {
+async function retry<T>(context: Context, caller: Caller, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
     if (error instanceof TusError && error.status < 500) throw error
-    context.report(error, request)
+    context.report(error, caller)
     throw new TusError('locked', 'All bytes are stored, but finishing the upload failed; ask again', { cause: error })
   }
 }

@@ -1,7 +1,7 @@
-import type { Stop } from '../body/receive.ts'
+import { newStop, type Stop } from '../body/receive.ts'
 import { TusError } from '../errors.ts'
 import type { Lock } from '../locker.ts'
-import type { Context } from './context.ts'
+import type { Context, State } from './context.ts'
 
 /** What somebody who holds an upload's lock works with. */
 export interface Hold {
@@ -16,7 +16,7 @@ export interface Hold {
  * @throws TusError 423 when the lock is not had in time.
  */
 export async function withLock<T>(context: Context, id: string, work: (hold: Hold) => Promise<T>): Promise<T> {
-  const stop: Stop = { reason: null, listener: null }
+  const stop = newStop()
   const lock = await acquire(context, id, () => ask(stop, 'evicted'))
   return run(context, lock, stop, work)
 }
@@ -28,7 +28,7 @@ export async function withFreeLock<T>(
   work: (hold: Hold) => Promise<T>,
 ): Promise<T | null> {
   const lock = await context.locker.tryAcquire(id)
-  return lock === null ? null : run(context, lock, { reason: null, listener: null }, work)
+  return lock === null ? null : run(context, lock, newStop(), work)
 }
 
 /** Runs `work` with several locks, taken in one order everywhere so that two requests cannot block each other. */
@@ -38,18 +38,18 @@ export function withLocks<T>(context: Context, ids: readonly string[], work: () 
 }
 
 /** Asks every running request to end. */
-export function stopAll(context: Context): void {
-  for (const stop of context.running) ask(stop, 'closing')
+export function stopAll({ running }: State): void {
+  for (const stop of running) ask(stop, 'closing')
 }
 
-async function run<T>(context: Context, lock: Lock, stop: Stop, work: (hold: Hold) => Promise<T>): Promise<T> {
-  context.running.add(stop)
+async function run<T>({ state }: Context, lock: Lock, stop: Stop, work: (hold: Hold) => Promise<T>): Promise<T> {
+  state.running.add(stop)
   // It may have waited for the lock while the server began to shut down.
-  if (context.closing) ask(stop, 'closing')
+  if (state.closing) ask(stop, 'closing')
   try {
     return await work({ stop, guard: () => lock.guard?.() })
   } finally {
-    context.running.delete(stop)
+    state.running.delete(stop)
     await lock.release()
   }
 }

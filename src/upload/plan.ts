@@ -1,5 +1,8 @@
+import type { Creation } from '../hooks.ts'
 import { isValidId } from '../id.ts'
+import { formatMetadata } from '../metadata.ts'
 import type { NewUpload } from '../store.ts'
+import { addReply, type Caller, requestOf } from './caller.ts'
 import { checkLimit, type Context, expiryFromNow, limitOf } from './context.ts'
 
 /** What a client says of an upload it wants. */
@@ -12,15 +15,39 @@ export type Draft = Pick<NewUpload, 'length' | 'metadata' | 'concat'>
  */
 export async function plan(
   context: Context,
-  request: Request,
+  caller: Caller,
   draft: Draft,
 ): Promise<{ planned: NewUpload; limit: number }> {
-  const unnamed = { ...draft, createdAt: Date.now(), expiresAt: expiryFromNow(context) }
-  const id = await context.generateId(request, unnamed)
+  const unnamed = { ...draft, attributes: {}, createdAt: Date.now(), expiresAt: expiryFromNow(context) }
+  const id = await context.generateId(caller.request, unnamed)
   if (!isValidId(id)) throw new TypeError(`generateId returned ${JSON.stringify(id)}, which is no valid id`)
-  const planned = { id, ...unnamed }
-  const limit = await limitOf(context, request, planned)
+  const upload = { id, ...unnamed }
+  const limit = await limitOf(context, caller, upload)
   if (draft.length !== null) checkLimit(draft.length, limit)
-  await context.callbacks.onCreate?.({ upload: planned, request })
-  return { planned, limit }
+  const creation = await context.hooks.onCreate?.({ upload, ...requestOf(caller) })
+  if (creation === undefined) return { planned: upload, limit }
+  const planned = change(upload, creation)
+  addReply(caller, creation.reply)
+  const query = new URLSearchParams(creation.query).toString()
+  if (query !== '') caller.query = `?${query}`
+  // A limit may depend on what has changed.
+  const limitNow = await limitOf(context, caller, planned)
+  if (draft.length !== null) checkLimit(draft.length, limitNow)
+  return { planned, limit: limitNow }
+}
+
+/** @throws TypeError when the upload cannot be that way. */
+function change(upload: NewUpload, { id, metadata, attributes }: Creation): NewUpload {
+  if (id !== undefined && !isValidId(id)) {
+    throw new TypeError(`onCreate returned the id ${JSON.stringify(id)}, which is no valid id`)
+  }
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (typeof value !== 'string') throw new TypeError(`onCreate returned an attribute ${name} that is not text`)
+  }
+  return {
+    ...upload,
+    ...(id !== undefined && { id }),
+    ...(metadata !== undefined && { metadata: formatMetadata(metadata) }),
+    ...(attributes !== undefined && { attributes: { ...upload.attributes, ...attributes } }),
+  }
 }

@@ -141,27 +141,83 @@ void describe('Azure', { skip: server === null }, () => {
     assert.deepEqual(await gather(bucket.multiparts('', options)), [])
   })
 
-  void test('a part, a put, an abort while somebody holds a lease: transient failures', async () => {
+  void test('a put, a part, a delete while other software holds a lease on the blob: transient failures, the lease stays', async () => {
     const where = await place()
     const bucket = azureBucket(where)
+    await put(bucket, 'key', bytesOf(10))
     const multipart = { key: 'key', multipartId: await bucket.createMultipart('key', {}, options) }
-    await bucket.putPart(multipart, 1, bytesOf(10), options)
     const blob = service.getContainerClient(where.container).getBlobClient(`${where.prefix}key`)
+    for (const seconds of [15, -1]) {
+      const lease = blob.getBlobLeaseClient()
+      await lease.acquireLease(seconds)
+      for (const call of [
+        () => bucket.putPart(multipart, 2, bytesOf(10), options),
+        () => bucket.put('key', bytesOf(10), {}, options),
+        () => bucket.delete('key', options),
+        () => bucket.abort(multipart, options),
+      ]) {
+        const error = await failure(call())
+        assert.equal(error.transient, true, error.message)
+        assert.match(error.message, /lease/)
+      }
+      await lease.releaseLease()
+    }
+    await expectObject(bucket, 'key', bytesOf(10))
+  })
+
+  /** A process that died while it aborted a multipart, after the lease or after the commit that drops its blocks. */
+  async function dieInAbort(isCommitted: boolean) {
+    const where = await place()
+    const bucket = azureBucket(where)
+    const dead = { key: 'key', multipartId: await bucket.createMultipart('key', {}, options) }
+    await bucket.putPart(dead, 1, bytesOf(10), options)
+    const blob = service.getContainerClient(where.container).getBlockBlobClient(`${where.prefix}key`)
     const lease = blob.getBlobLeaseClient()
     await lease.acquireLease(15)
-    for (const call of [
-      () => bucket.putPart(multipart, 2, bytesOf(10), options),
-      () => bucket.put('key', bytesOf(10), {}, options),
-      () => bucket.abort(multipart, options),
-    ]) {
-      const error = await failure(call())
-      assert.equal(error.transient, true, error.message)
-      assert.match(error.message, /lease/)
-    }
-    await lease.releaseLease()
-    await bucket.abort(multipart, options)
-    assert.deepEqual(await gather(bucket.multiparts('', options)), [])
-  })
+    const { leaseId } = lease
+    const commit = () =>
+      blob.commitBlockList([], { metadata: { fileloftfreed: '1' }, conditions: { leaseId, ifNoneMatch: '*' } })
+    if (isCommitted) await commit()
+    const remove = () => blob.delete({ conditions: { leaseId } })
+    return { bucket, dead, commit, remove }
+  }
+
+  for (const isCommitted of [false, true]) {
+    const where = isCommitted ? 'with the blocks dropped and an empty blob in their place' : 'with a lease taken'
+    void test(`an abort that died ${where}: whoever comes next does not wait for the lease`, async () => {
+      for (const next of ['putPart', 'put', 'delete', 'abort', 'copyPart'] as const) {
+        const { bucket, dead } = await dieInAbort(isCommitted)
+        if (next === 'putPart' || next === 'copyPart') {
+          await put(bucket, 'source', bytesOf(20))
+          const multipart = { key: 'key', multipartId: await bucket.createMultipart('key', {}, options) }
+          const source = { key: 'source', range: { start: 0, end: 20 } }
+          const etag = await (next === 'putPart'
+            ? bucket.putPart(multipart, 1, bytesOf(20), options)
+            : bucket.copyPart!(multipart, 1, source, options))
+          const parts = [{ partNumber: 1, etag: etag ?? '', size: 20 }]
+          assert.equal(await bucket.complete(multipart, parts, {}, options), 'completed')
+          await bucket.delete('source', options)
+          await expectObject(bucket, 'key', bytesOf(20))
+        } else if (next === 'put') {
+          await put(bucket, 'key', bytesOf(20))
+          await expectObject(bucket, 'key', bytesOf(20))
+        } else {
+          await (next === 'delete' ? bucket.delete('key', options) : bucket.abort(dead, options))
+          assert.equal(await listing(bucket, ''), '')
+        }
+      }
+    })
+
+    void test(`an abort paused ${where}: what somebody else sends meanwhile stays`, async () => {
+      const { bucket, commit, remove } = await dieInAbort(isCommitted)
+      const multipart = { key: 'key', multipartId: await bucket.createMultipart('key', {}, options) }
+      const etag = await bucket.putPart(multipart, 1, bytesOf(20), options)
+      await assert.rejects(isCommitted ? remove() : commit(), { statusCode: 412 })
+      const parts = [{ partNumber: 1, etag: etag ?? '', size: 20 }]
+      assert.equal(await bucket.complete(multipart, parts, {}, options), 'completed')
+      await expectObject(bucket, 'key', bytesOf(20))
+    })
+  }
 
   void test('multiparts by a prefix: those with parts, with the times of their beginning, nothing else', async () => {
     const where = await place()

@@ -206,7 +206,7 @@ function makeTrouble(view: View, server: StorageServer, proxy: StorageProxy, pla
           isDown = false
           note('started again')
         })
-      work.catch(() => {})
+      work.catch((error: unknown) => note(`not started again: ${String(error)}`))
     }
     if (sweeps[0] !== undefined && length >= sweeps[0]) {
       sweeps.shift()

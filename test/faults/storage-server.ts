@@ -1,6 +1,5 @@
 /** The process of storage-child.ts, to be killed and started again on the same port. */
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,6 +80,9 @@ async function launch(place: Place, port: number, failures: string[]): Promise<R
     const index = waiting.findIndex(({ kind }) => kind === news.is)
     if (index >= 0) waiting.splice(index, 1)[0]!.resolve(news)
   })
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  // An order that it does not live to read. `once` of node:events would take this for the end of the wait for its exit.
+  child.on('error', (error) => failures.push(`An order did not arrive: ${error.message}`))
   child.once('exit', (code, signal) => {
     children.delete(child)
     if (signal !== 'SIGKILL') failures.push(`THE PROCESS ENDED BY ITSELF (${String(signal ?? code)})`)
@@ -98,14 +100,7 @@ async function launch(place: Place, port: number, failures: string[]): Promise<R
   }
   await hear('started')
   const listening = await ask({ do: 'listen', place, port }, 'listening')
-  return { port: listening.port, ask, kill: () => end(child) }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const gone = once(child, 'exit')
-  child.kill('SIGKILL')
-  await gone
+  return { port: listening.port, ask, kill: () => (child.kill('SIGKILL'), gone) }
 }
 
 /** Compiled code, so that a process after the first one starts quickly. */

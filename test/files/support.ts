@@ -30,7 +30,16 @@ export function mountTmpfs(path: string, size: string): { unmount(): void; readO
 }
 
 export function planned(id: string, more: Partial<NewUpload> = {}): NewUpload {
-  return { id, length: null, metadata: null, concat: null, createdAt: 1_700_000_000_000, expiresAt: null, ...more }
+  return {
+    id,
+    length: null,
+    metadata: null,
+    concat: null,
+    attributes: {},
+    createdAt: 1_700_000_000_000,
+    expiresAt: null,
+    ...more,
+  }
 }
 
 /** A body of these chunks; an error among them is thrown in its turn. */

@@ -9,6 +9,7 @@ import {
   code,
   data,
   fatal,
+  gate,
   get,
   isSame,
   kib,
@@ -236,3 +237,46 @@ async function join(store: ObjectStore, ids: readonly string[]) {
       )
   return store.update(joined, { completed: true })
 }
+
+test('concatenate: as many copies at a time as there are parts of an upload, and all of them have ended before an abort', async () => {
+  for (const fails of [false, true]) {
+    let running = 0
+    let most = 0
+    let runningAtAbort: number | null = null
+    let failed = false
+    const [full, thrown] = [gate(), gate()]
+    const { bucket, store } = setup(
+      {
+        async before(call) {
+          if (call === 'abort') runningAtAbort = running
+          if (call !== 'copyPart') return
+          most = Math.max(most, ++running)
+          if (running === 3) full.open()
+          await full.opened
+          // The one that fails leaves others behind.
+          const isFirst = running === most && fails && !failed
+          failed ||= isFirst
+          if (isFirst) thrown.open()
+          else if (fails) await thrown.opened
+          // Time for an abort that comes too early.
+          for (let turn = 0; !isFirst && turn < 5; turn++) await new Promise(setImmediate)
+          running--
+          if (isFirst) throw fatal()
+        },
+      },
+      { partConcurrency: 3 },
+    )
+    const { expected, ids } = await partials(
+      store,
+      Array.from({ length: 7 }, () => 2 * part),
+    )
+    if (fails) {
+      await assert.rejects(join(store, ids), code('unavailable'))
+      assert.equal(runningAtAbort, 0)
+    } else {
+      await join(store, ids)
+      await assertWhole(bucket, 'final', expected)
+    }
+    assert.equal(most, 3)
+  }
+})

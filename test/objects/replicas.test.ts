@@ -111,6 +111,94 @@ describe('several servers on one bucket', () => {
     assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
   })
 
+  test('the last part of a short PATCH at a second server, held up, and a third one goes on: each has its own number', async () => {
+    const hold = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    let holds = false
+    const bucket = simulatedBucket({
+      async before(call) {
+        if (call !== 'putPart' || !holds) return
+        holds = false
+        reached.resolve()
+        await hold.promise
+      },
+    })
+    const [one, other, third] = [1, 2, 3].map(() =>
+      createTusHandler({ path: '/files', store: objectStore(bucket, { partSize: 8 * mebibyte }) }),
+    ) as [TusHandler, TusHandler, TusHandler]
+    const bytes = bytesOf(40 * mebibyte, 5)
+    const url = await create(one, bytes.byteLength)
+    const put = (handler: TusHandler, from: number, to: number) =>
+      patch(handler, url, from * mebibyte, new Blob([bytes.subarray(from * mebibyte, to * mebibyte)]))
+    assert.equal((await put(one, 0, 8)).status, 204)
+    holds = true
+    const late = put(other, 8, 13)
+    await reached.promise
+    assert.equal((await put(third, 8, 24)).status, 204)
+    hold.resolve()
+    assert.equal((await late).status, 423)
+    assert.equal((await put(third, 24, 40)).status, 204)
+    assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
+  })
+
+  test('a client that stays at one server: no PATCH claims numbers with a write of its own; numbers are lost at a hop only', async () => {
+    const { handlers, bucket } = servers(2, 5 * mebibyte)
+    const [one, other] = handlers as [TusHandler, TusHandler]
+    const bytes = bytesOf(100 * mebibyte, 3)
+    const url = await create(one, bytes.byteLength)
+    const put = async (handler: TusHandler, from: number, to: number) => {
+      assert.equal((await patch(handler, url, from, new Blob([bytes.subarray(from, to)]))).status, 204)
+    }
+    const record = () => [...bucket.objects].find(([key]) => key.endsWith('.info'))?.[1].bytes ?? new Uint8Array(0)
+    const nextPart = () => Number(/"nextPart":(\d+)/.exec(new TextDecoder().decode(record()))?.[1])
+    const puts = () => bucket.calls.get('put') ?? 0
+    const before = puts()
+    for (let n = 0; n < 9; n++) await put(one, n * 5 * mebibyte, (n + 1) * 5 * mebibyte)
+    assert.equal(puts() - before, 9, 'one record for each PATCH')
+    const claimed = nextPart()
+    assert.ok(claimed > 10, `numbers below ${claimed} are claimed`)
+    // Not below what the first server may use.
+    await put(other, 45 * mebibyte, 50 * mebibyte)
+    assert.equal(puts() - before, 11, 'it has to claim some')
+    const numbers = () => [...([...bucket.open.values()][0]?.parts.keys() ?? [])].sort((a, b) => a - b)
+    assert.equal(numbers().at(-1), claimed)
+    // What the first one had left is behind numbers that are in use.
+    await put(one, 50 * mebibyte, 55 * mebibyte)
+    assert.ok((numbers().at(-1) ?? 0) > claimed + 1, `numbers in use: ${numbers().join()}`)
+    await put(one, 55 * mebibyte, bytes.byteLength)
+    assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
+  })
+
+  test('a claim outlives neither its process nor what another one has recorded since', async () => {
+    const { handlers, bucket } = servers(1, 5 * mebibyte)
+    const [one] = handlers as [TusHandler]
+    const bytes = bytesOf(20 * mebibyte, 4)
+    const url = await create(one, bytes.byteLength)
+    // It has read the record, and stands still before its first part.
+    const reached = Promise.withResolvers<void>()
+    const resumed = Promise.withResolvers<void>()
+    const putPart = bucket.putPart.bind(bucket)
+    let isFirst = true
+    bucket.putPart = async (...args) => {
+      if (isFirst) {
+        isFirst = false
+        reached.resolve()
+        await resumed.promise
+      }
+      return putPart(...args)
+    }
+    const wrong = bytesOf(5 * mebibyte, 5)
+    const paused = patch(one, url, 0, new Blob([wrong]))
+    await reached.promise
+    // The same server started anew.
+    const again = createTusHandler({ path: '/files', store: objectStore(bucket, { partSize: 5 * mebibyte }) })
+    assert.equal((await patch(again, url, 0, new Blob([bytes.subarray(0, 10 * mebibyte)]))).status, 204)
+    resumed.resolve()
+    assert.equal((await paused).status, 423)
+    assert.equal((await patch(one, url, 10 * mebibyte, new Blob([bytes.subarray(10 * mebibyte)]))).status, 204)
+    assert.ok(contentOf(bucket, url).equals(bytes), 'the object differs from what was sent')
+  })
+
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     test(`clients that hop between three servers, leaving PATCHes behind (seed ${seed}): each upload identical`, async () => {
       const { handlers, bucket } = servers(3)

@@ -37,7 +37,16 @@ export function another(bucket: SimulatedBucket, options: ObjectStoreOptions = {
 }
 
 export function newUpload(id: string, length: number | null, more: Partial<NewUpload> = {}): NewUpload {
-  return { id, length, metadata: null, concat: null, createdAt: 1_700_000_000_000, expiresAt: null, ...more }
+  return {
+    id,
+    length,
+    metadata: null,
+    concat: null,
+    attributes: {},
+    createdAt: 1_700_000_000_000,
+    expiresAt: null,
+    ...more,
+  }
 }
 
 /** Bytes that differ at every place, and between seeds. */

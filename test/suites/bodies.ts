@@ -67,6 +67,10 @@ export function controlled(...first: readonly Uint8Array[]): Controlled {
       controller = c
       for (const chunk of first) c.enqueue(chunk)
     },
+    // Whoever reads may end it at any moment; a client notices with its next bytes at the earliest.
+    cancel() {
+      controller = undefined
+    },
   })
   return {
     stream: body,

@@ -13,6 +13,7 @@ import { suite as downloads } from './downloads.ts'
 import { suite as errors } from './errors.ts'
 import { suite as expiration } from './expiration.ts'
 import { suite as head } from './head.ts'
+import { suite as hooks } from './hooks.ts'
 import { suite as ids } from './ids.ts'
 import { suite as interruption } from './interruption.ts'
 import { suite as invariants } from './invariants.ts'
@@ -21,6 +22,7 @@ import { suite as locking } from './locking.ts'
 import { suite as metadata } from './metadata.ts'
 import { suite as methodOverride } from './method-override.ts'
 import { suite as options } from './options.ts'
+import { suite as pace } from './pace.ts'
 import { suite as patch } from './patch.ts'
 import { suite as ranges } from './ranges.ts'
 import type { Suite } from './support.ts'
@@ -48,7 +50,9 @@ export const suites: readonly Suite[] = [
   location,
   ids,
   callbacks,
+  hooks,
   interruption,
+  pace,
   locking,
   errors,
   invariants,

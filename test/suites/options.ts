@@ -1,7 +1,7 @@
-import type { Extension, TusHandlerOptions } from '../../src/index.ts'
+import type { Extension } from '../../src/index.ts'
 import { create, tus } from './client.ts'
 import { spied, without } from './fakes.ts'
-import { equal, expect, ok, type Case, type Context, type Server, type Suite } from './support.ts'
+import { equal, expect, ok, type Case, type Context, type ServeOptions, type Server, type Suite } from './support.ts'
 
 const switchable: readonly Extension[] = [
   'creation',
@@ -165,7 +165,7 @@ async function advertised(server: Server): Promise<string[]> {
 
 async function expectOptions(
   ctx: Context,
-  options: Partial<TusHandlerOptions>,
+  options: ServeOptions,
   headers: Record<string, string | null>,
 ): Promise<void> {
   const server = await ctx.serve(options)

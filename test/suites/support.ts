@@ -31,8 +31,10 @@ export interface Context {
   /** A fresh store, for wrapping. */
   store(): Promise<Store>
   /** A handler with its defaults, on a fresh store unless `options.store` names one, mounted at `/files`. */
-  serve(options?: Partial<TusHandlerOptions>): Promise<Server>
+  serve(options?: ServeOptions): Promise<Server>
 }
+
+export type ServeOptions<C = unknown> = Partial<Omit<TusHandlerOptions<C>, 'store'>> & { readonly store?: Store }
 
 export interface Server {
   /** Address of the mount without trailing slash. */

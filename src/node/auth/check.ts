@@ -1,0 +1,116 @@
+import { isIPv4 } from 'node:net'
+import type { Address } from '../address.ts'
+import { variables } from '../variables.ts'
+import { algorithms } from './parse.ts'
+
+type Key = keyof typeof variables
+type Settings = Readonly<Partial<Record<Key, unknown>>>
+
+/** Where the keys of JSON Web Tokens come from: one of these. */
+const sources = ['authJwksUrl', 'authJwtSecret', 'authJwtPublicKey'] as const
+const needSource = [
+  'authIssuer',
+  'authAudience',
+  'authAlgorithms',
+  'authLeeway',
+  'authScopes',
+  'authOwnerClaim',
+] as const
+const needUrl = ['authJwksMaxAge', 'authJwksCooldown'] as const
+
+/** Settings of authorization that make no sense together, and what is merely odd. */
+export function checkAuthorization(
+  settings: Settings,
+  given: ReadonlySet<string>,
+): { readonly problems: readonly string[]; readonly warnings: readonly string[] } {
+  const [first, second] = sources.filter((key) => given.has(key))
+  const problems: string[] = []
+  if (first !== undefined && second !== undefined) {
+    problems.push(`${nameOf(first)} and ${nameOf(second)} cannot both be set`)
+  }
+  if (first === undefined) {
+    const names = sources.map(nameOf).join(', ')
+    for (const key of needSource) if (given.has(key)) problems.push(`${nameOf(key)} needs one of ${names}`)
+  }
+  for (const key of needUrl) {
+    if (given.has(key) && !given.has('authJwksUrl')) problems.push(`${nameOf(key)} needs ${nameOf('authJwksUrl')}`)
+  }
+  if (given.has('authScopeClaim') && settings['authScopes'] === false) {
+    problems.push(`${nameOf('authScopeClaim')} needs ${nameOf('authScopes')}`)
+  }
+  problems.push(...keyProblems(settings))
+  return { problems, warnings: problems.length > 0 ? [] : oddities(settings) }
+}
+
+function keyProblems({ authAlgorithms, authJwtSecret, authUrlSecret, ...settings }: Settings): string[] {
+  const named = (authAlgorithms as string[] | undefined) ?? []
+  const isSymmetric = (name: string) => algorithms.secret.some((each) => each === name)
+  const problems: string[] = []
+  if (typeof authJwtSecret === 'string') {
+    // As long as the hash (RFC 7518, 3.2).
+    const bits = Math.max(256, ...named.filter(isSymmetric).map((name) => Number(name.slice(2))))
+    if (Buffer.byteLength(authJwtSecret) < bits / 8) {
+      problems.push(`${nameOf('authJwtSecret')} must have at least ${bits / 8} bytes`)
+    }
+    for (const name of named.filter((each) => !isSymmetric(each))) {
+      problems.push(`${nameOf('authAlgorithms')} names ${name}, which no secret can check: ${nameOf('authJwtSecret')}`)
+    }
+    // Or whoever gets a URL signed could have signed a token, and the other way round.
+    if (Array.isArray(authUrlSecret) && authUrlSecret.includes(authJwtSecret)) {
+      problems.push(`${nameOf('authUrlSecret')} and ${nameOf('authJwtSecret')} must not be the same`)
+    }
+  }
+  const source = (['authJwksUrl', 'authJwtPublicKey'] as const).find((key) => settings[key] !== undefined)
+  if (source !== undefined) {
+    for (const name of named.filter(isSymmetric)) {
+      problems.push(
+        `${nameOf('authAlgorithms')} names ${name}, for which a public key would be no secret: ${nameOf(source)}`,
+      )
+    }
+  }
+  return problems
+}
+
+function oddities(settings: Settings): string[] {
+  const { authJwksUrl, authAudience, bind, unixSocket } = settings
+  const warnings: string[] = []
+  if (authJwksUrl instanceof URL) {
+    if (authAudience === undefined) {
+      warnings.push(
+        `${nameOf('authAudience')} is not set: tokens that were issued for other services are taken as well`,
+      )
+    }
+    if (authJwksUrl.protocol === 'http:' && !isLoopback(authJwksUrl.hostname)) {
+      warnings.push(`${nameOf('authJwksUrl')} is not https: whoever is on the way to it can let anybody in`)
+    }
+  }
+  const { host } = (bind as Address | undefined) ?? { host: 'localhost' }
+  if (!hasAuthorization(settings) && unixSocket === undefined && !isLoopback(host)) {
+    const asks = (settings['hooksUrl'] ?? settings['hooksDir']) !== undefined && hasPreCreate(settings['hooksEvents'])
+    warnings.push(
+      asks
+        ? `Only the creation of uploads is asked about, by pre-create: whoever can reach ${host} and knows an id may use it`
+        : `Whoever can reach ${host} may use this server: no FILELOFT_AUTH_ setting says who is let in`,
+    )
+  }
+  return warnings
+}
+
+function hasPreCreate(events: unknown): boolean {
+  return events instanceof Set && events.has('pre-create')
+}
+
+/** Whether any setting says who may use the server. */
+export function hasAuthorization(settings: Settings): boolean {
+  return [...sources, 'authTokens' as const, 'authUrlSecret' as const].some((key) => settings[key] !== undefined)
+}
+
+/** Whether only this machine can be meant. */
+function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[(.*)\]$/, '$1')
+  return bare === 'localhost' || bare === '::1' || (isIPv4(bare) && bare.startsWith('127.'))
+}
+
+function nameOf(key: Key): string {
+  return variables[key].name
+}

@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto'
+import { type Incoming, type NodePlatform, nodePlatform, type Outgoing } from './platform.ts'
+
+/** A request on its way through the server, its answer, and what becomes known about both. */
+export interface Exchange {
+  /** Names the request in the log and in its answer: `X-Request-Id`. */
+  readonly id: string
+  /** Of the URL, without query: nothing secret. */
+  readonly path: string
+  readonly incoming: Incoming
+  readonly outgoing: Outgoing
+  readonly platform: NodePlatform
+  /** `performance.now()` when it came. */
+  readonly startedAt: number
+  /** Called when it is over: the answer is out, or its client gone. One list costs less than listeners of each. */
+  readonly ends: (() => void)[]
+  /** Whether those have been called. */
+  isOver: boolean
+  /** Id of the upload that it creates. */
+  created: string | undefined
+  /** Names the trace that it is part of, where there is one. */
+  traceId: string | undefined
+}
+
+const exchanges = new WeakMap<Request, Exchange>()
+
+/**
+ * Begins an exchange: its answer will carry the request's id, whatever it is.
+ * @param onReceived Called for each chunk of the body with its size in bytes.
+ */
+export function openExchange(
+  incoming: Incoming,
+  outgoing: Outgoing,
+  onReceived: ((size: number) => void) | null,
+): Exchange {
+  const id = requestId(incoming)
+  outgoing.setHeader('X-Request-Id', id)
+  const exchange: Exchange = {
+    id,
+    path: pathOf(incoming.url ?? ''),
+    incoming,
+    outgoing,
+    platform: nodePlatform(incoming, outgoing, onReceived),
+    startedAt: performance.now(),
+    ends: [],
+    isOver: false,
+    created: undefined,
+    traceId: undefined,
+  }
+  outgoing.once('close', () => {
+    exchange.isOver = true
+    for (const end of exchange.ends) end()
+  })
+  return exchange
+}
+
+/** Lets `exchangeOf` find it. */
+export function linkExchange(request: Request, exchange: Exchange): void {
+  exchanges.set(request, exchange)
+}
+
+/** The exchange that a request, as hooks and routes see it, is part of; undefined for one that this server did not get. */
+export function exchangeOf(request: Request | null): Exchange | undefined {
+  return request === null ? undefined : exchanges.get(request)
+}
+
+/** Status of a request whose client went before there was an answer, as nginx writes it. */
+const clientGone = 499
+
+/** The status that was answered, once the exchange is over. */
+export function statusOf({ outgoing }: Exchange): number {
+  return outgoing.headersSent ? outgoing.statusCode : clientGone
+}
+
+/** Whether somebody only asks how the server is: no uploads are concerned. */
+export function isProbe({ path }: Exchange): boolean {
+  return path === '/healthz' || path === '/readyz' || path === '/metrics'
+}
+
+/** What proxies and tracers use as ids: nothing that a log or a header could be broken with. */
+const sane = /^[\w.:@+/=~-]{1,128}$/
+
+/** The client's (or a proxy's), so that both sides' logs fit together; one of ours where there is none that is sane. */
+function requestId({ headers }: Incoming): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && sane.test(given) ? given : randomUUID()
+}
+
+function pathOf(url: string): string {
+  const end = url.search(/[?#]/)
+  const path = end < 0 ? url : url.slice(0, end)
+  // A proxy's absolute form may name a user and a password.
+  return path.startsWith('/') ? path : path.replace(/^[a-z]+:\/\/[^/]*/i, '')
+}

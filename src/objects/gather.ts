@@ -1,0 +1,385 @@
+import { StoreError } from '../errors.ts'
+import type { AppendOptions } from '../store.ts'
+import type { Holder } from './buffers.ts'
+import { partNumbers } from './claims.ts'
+import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
+import { isUsedUp, largerBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart } from './record.ts'
+
+/** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
+const tailEvery = 3
+
+/** Milliseconds in which a part has to be filled for the ones after it to be larger. */
+const fastMs = 500
+
+/** A body on its way into parts, as `appendBody` drives it. */
+export interface Gathering {
+  /** The body's next chunk; throws what the body throws, or what went wrong meanwhile. */
+  readonly next: (iterator: AsyncIterator<Uint8Array>) => Promise<IteratorResult<Uint8Array>>
+  readonly add: (chunk: Uint8Array) => Promise<void>
+  readonly end: () => Promise<ObjectUpload>
+  /** Keeps what is stored without a gap, or (the body failed, or its bytes are worth nothing alone) none of it. */
+  readonly fail: () => Promise<void>
+  readonly close: () => void
+}
+
+/**
+ * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
+ * bytes without a gap are stored. An upload that is whole with this body is not recorded: whoever completes it does.
+ */
+export function gather(
+  engine: Engine,
+  found: ObjectUpload & { readonly rest: Rest },
+  options: AppendOptions,
+): Gathering {
+  const { atomic = false, guard, onProgress } = options
+  let before = found
+  const { calls, limits, buffers, partSize } = engine
+  const { length } = before
+  /** The record as it is in the bucket. */
+  let committed: ObjectUpload & { readonly rest: Rest } = before
+  let { multipartId } = before
+  /** Whether this append has written the record. */
+  let hasRecorded = false
+  /** Bytes of the tail in the record. */
+  let recordedTail = before.rest.tail.byteLength
+  /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
+  let named = before.multipartId
+  /** In order; those still on their way are missing. */
+  const parts: (StoredPart | undefined)[] = [...before.rest.parts]
+  /** Bytes of all parts, those on their way included. */
+  let inParts = sizeOf({ ...before.rest, tail: nothing.tail })
+  /** Bytes behind the parts that lie in the record only, to go to the front of the next buffer. */
+  let carried = before.rest.tail.byteLength
+  let buffer: Uint8Array<ArrayBuffer> | null = null
+  let filled = 0
+  let inFlight = 0
+  let first = before.rest.parts[0]?.size ?? null
+  const wakes: (() => void)[] = []
+  let failure: { readonly error: unknown } | null = null
+  let bodyFailed = false
+  let interrupt: ((error: unknown) => void) | null = null
+  /** Something that uses the buffer while the body is waited for. */
+  let busy: Promise<void> | null = null
+  /** What became of the multipart is found out once, whichever part meets it first. */
+  let lost: Promise<never> | null = null
+  /** The body has ended: what is left to do is done in its order, with nothing beside it. */
+  let ending = false
+  let ticks = 0
+  let told = before.offset
+  /** Parts in a row that were filled quickly. */
+  let growth = 0
+  const numbers = partNumbers(limits, partSize, engine.claims, before)
+  /** Writes of the record, one after the other. */
+  let writing: Promise<unknown> = Promise.resolve()
+  const holder: Holder = {
+    held: 0,
+    since: 0,
+    release: () => (busy === null ? aside(letGo) : void busy.then(() => aside(letGo))),
+  }
+  const timer = setInterval(() => aside(checkpoint), engine.checkpointMs)
+
+  const planState = (): PlanState => ({ length, stored: inParts, used: numbers.used, first })
+  const position = (): number => inParts + (buffer === null ? carried : filled)
+
+  function broken(error: unknown): void {
+    failure ??= { error }
+    interrupt?.(error)
+    wake()
+  }
+
+  function wake(): void {
+    for (const resolve of wakes.splice(0)) resolve()
+  }
+
+  /** Runs work beside the waiting for the body, one at a time; `add` and `end` wait for it. */
+  function aside(work: () => Promise<void>): void {
+    if (busy !== null || failure !== null || ending) return
+    busy = work()
+      .catch(broken)
+      .finally(() => (busy = null))
+  }
+
+  async function until(holds: () => boolean): Promise<void> {
+    while (!holds()) {
+      if (failure !== null && inFlight === 0) return
+      await new Promise<void>((resolve) => wakes.push(resolve))
+    }
+  }
+
+  /** A buffer for the next part, with what is carried over from the record at its front. */
+  async function open(): Promise<Uint8Array<ArrayBuffer>> {
+    await until(() => inFlight < engine.partConcurrency)
+    assertFine()
+    const state = planState()
+    if (isUsedUp(limits, state)) {
+      throw new StoreError('full', `${before.id} has ${state.used} parts, as many as ${engine.bucket.name} allows`)
+    }
+    const left = (length ?? Infinity) - inParts
+    const planned = Math.min(partBytes(limits, partSize, state), left)
+    const large = Math.min(largerBytes(limits, planned, growth), left)
+    if (large > planned) {
+      // For memory that the upload's own parts have; not while others are there, who may have it for long.
+      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(large, holder))
+      assertFine()
+    }
+    const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
+    if (!buffers.has(wanted)) forgetTail()
+    const opened = await buffers.take(wanted, holder)
+    try {
+      if (carried > 0) {
+        const { tail } = committed.rest.tail.byteLength === carried ? committed.rest : await tailAgain()
+        opened.set(tail)
+        forgetTail()
+      }
+    } catch (error) {
+      buffers.give(opened, holder)
+      throw error
+    }
+    filled = carried
+    carried = 0
+    holder.since = Date.now()
+    return opened
+  }
+
+  /** The tail is in the record, or in a buffer; only an append that may have to be undone needs it once more. */
+  function forgetTail(): void {
+    if (!mayForget(options)) return
+    committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
+    before = { ...before, rest: { ...before.rest, tail: nothing.tail } }
+  }
+
+  async function tailAgain(): Promise<Rest> {
+    return restOf(engine, { ...committed, rest: null })
+  }
+
+  /** Sends what is in the buffer as the next part; resolves when it is on its way. */
+  async function send(): Promise<void> {
+    if (buffer === null) return
+    const own = buffer
+    const bytes = own.subarray(0, filled)
+    // What is in no part yet is lost in a crash: so parts are never larger than what comes in a moment.
+    growth = Date.now() - holder.since < fastMs ? growth + 1 : 0
+    const index = parts.length
+    buffer = null
+    filled = 0
+    holder.since = 0
+    inParts += bytes.byteLength
+    first ??= bytes.byteLength
+    parts.length++
+    inFlight++
+    let number: number
+    try {
+      await guard?.()
+      multipartId ??= await calls.createMultipart(engine.keys.data(before.id), engine.headersOf(before))
+      if (!numbers.any) await claim(bytes)
+      number = numbers.take()
+    } catch (error) {
+      landed(own, false)
+      throw error
+    }
+    void sendPart(multipartId, index, number, bytes).then(
+      () => landed(own, true),
+      (error: unknown) => {
+        landed(own, false)
+        broken(error)
+      },
+    )
+  }
+
+  /** Claims numbers for the next parts, the first of which is `bytes`, with what the record has to say anyway. */
+  async function claim(bytes: Uint8Array): Promise<void> {
+    const kept = (): boolean => committed.rest.tail.byteLength === recordedTail
+    const moved = (): boolean => !atomic && contiguous().length > committed.rest.parts.length
+    // The recorded tail is at the front of the first new part: this one, or one on its way, which is then waited for.
+    const isFirst = parts.length === committed.rest.parts.length + 1
+    if (!isFirst && !kept()) await until(() => moved() || failure !== null)
+    assertFine()
+    const tail = kept() ? committed.rest.tail : bytes.slice(0, recordedTail)
+    await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail }, false)
+  }
+
+  async function sendPart(into: string, index: number, number: number, bytes: Uint8Array): Promise<void> {
+    const etag = await calls.putPart(multipartOf(engine, before, into), number, bytes)
+    if (etag === null) return (lost ??= lostMultipart(engine, committed))
+    parts[index] = { number, size: bytes.byteLength, etag }
+  }
+
+  function landed(own: Uint8Array<ArrayBuffer>, reuse: boolean): void {
+    inFlight--
+    // After a failure some connection may still read from it.
+    if (reuse) buffers.give(own, holder)
+    else buffers.forget(own, holder)
+    wake()
+  }
+
+  /** The parts up to the first gap. */
+  function contiguous(): StoredPart[] {
+    const gap = parts.findIndex((part) => part === undefined)
+    return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
+  }
+
+  /** @param isLast Whether no part is to be sent after it. */
+  function record(rest: Rest, isLast = ending): Promise<void> {
+    const written = writing.then(() => recordNow(rest, isLast))
+    writing = written.catch(() => {})
+    return written
+  }
+
+  async function recordNow(rest: Rest, isLast: boolean): Promise<void> {
+    await guard?.()
+    const offset = sizeOf(rest)
+    named = multipartId
+    const present = committed
+    const nextPart = numbers.planned(planState(), isLast)
+    committed = { ...(await commit(engine, present, { offset, multipartId, nextPart }, rest)), rest }
+    numbers.recorded(present, committed)
+    hasRecorded = true
+    recordedTail = rest.tail.byteLength
+    ticks = 0
+    if (!atomic && offset > told) onProgress?.(offset)
+    told = Math.max(told, offset)
+  }
+
+  /** Records the parts that came to rest, or, of a client too slow to fill one, its bytes so far. */
+  async function checkpoint(): Promise<void> {
+    if (atomic) return
+    const done = contiguous()
+    ticks++
+    if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
+    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) {
+      await record({ parts: done, tail: buffer.slice(0, filled) })
+    }
+  }
+
+  /** Others wait for memory: stores what is in the buffer and gives it back. */
+  async function letGo(): Promise<void> {
+    await until(() => inFlight === 0)
+    if (buffer === null || failure !== null) return
+    if (mayBeShort(limits, partSize, planState(), filled)) return send()
+    if (atomic) return
+    await record({ parts: contiguous(), tail: buffer.slice(0, filled) })
+    carried = filled
+    buffers.give(buffer, holder)
+    // Read again when the client goes on.
+    committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
+    buffer = null
+    filled = 0
+  }
+
+  /** Nothing runs beside any more, and nothing is on its way. */
+  async function settle(): Promise<void> {
+    ending = true
+    while (busy !== null) await busy
+    await until(() => inFlight === 0)
+  }
+
+  function assertFine(): void {
+    if (failure !== null) throw failure.error
+  }
+
+  /** The upload as it is in the bucket, where the tail may be that this process has let go of. */
+  const recorded = (): ObjectUpload =>
+    carried === committed.rest.tail.byteLength ? committed : { ...committed, rest: null }
+
+  /** Whether the buffer is all there is of an upload that is whole: no multipart for that. */
+  const isSingle = (): boolean => parts.length === 0 && filled === length && filled <= limits.maxPutBytes
+
+  return {
+    next: (iterator) =>
+      new Promise((resolve, reject) => {
+        interrupt = reject
+        if (failure !== null) reject(failure.error)
+        else {
+          iterator.next().then(resolve, (error: unknown) => {
+            bodyFailed = failure === null
+            reject(error)
+          })
+        }
+      }),
+
+    async add(chunk) {
+      if (length !== null && position() + chunk.byteLength > length) {
+        throw tooLong(before)
+      }
+      for (let rest = chunk; rest.byteLength > 0;) {
+        while (busy !== null) await busy
+        assertFine()
+        buffer ??= await open()
+        const count = Math.min(rest.byteLength, buffer.byteLength - filled)
+        buffer.set(rest.subarray(0, count), filled)
+        filled += count
+        rest = rest.subarray(count)
+        if (filled === buffer.byteLength && !isSingle()) await send()
+      }
+    },
+
+    async end() {
+      await settle()
+      assertFine()
+      const offset = position()
+      if (offset === before.offset) return recorded()
+      if (buffer === null && carried > 0) return recorded()
+      if (buffer !== null && isSingle()) {
+        const tail = buffer.subarray(0, filled)
+        buffers.forget(buffer, holder)
+        buffer = null
+        onProgress?.(offset)
+        return { ...committed, offset, tailBytes: offset, rest: { parts: [], tail } }
+      }
+      const whole = offset === length
+      if (whole || mayBeShort(limits, partSize, planState(), filled)) await send()
+      await settle()
+      assertFine()
+      const done = contiguous()
+      if (!whole) await record({ parts: done, tail: buffer?.slice(0, filled) ?? nothing.tail })
+      if (whole || atomic) onProgress?.(offset)
+      return whole
+        ? {
+            ...committed,
+            offset,
+            multipartId,
+            nextPart: Math.max(committed.nextPart, numbers.used + 1),
+            tailBytes: 0,
+            rest: { parts: done, tail: nothing.tail },
+          }
+        : committed
+    },
+
+    async fail() {
+      broken(null)
+      await settle()
+      try {
+        const done = contiguous()
+        if (bodyFailed || atomic) {
+          // Where the tail was forgotten the body could not throw; should it all the same, what is recorded stays.
+          if (hasRecorded && !mayForget(options)) {
+            committed = {
+              ...(await commit(engine, committed, { offset: before.offset, multipartId }, before.rest)),
+              rest: before.rest,
+            }
+          }
+        } else if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
+        if (multipartId !== null && multipartId !== named) {
+          await calls.abort(multipartOf(engine, before, multipartId))
+        }
+      } catch {
+        // What made it fail is what counts; a record that cannot be written stays at its last state.
+      }
+    },
+
+    close() {
+      clearInterval(timer)
+      if (buffer !== null) buffers.give(buffer, holder)
+      buffer = null
+    },
+  }
+}
+
+export function mayForget({ atomic = false, bounded = false }: AppendOptions): boolean {
+  return bounded && !atomic
+}
+
+export function tooLong({ id }: ObjectUpload): StoreError {
+  return new StoreError('corrupt', `The body is longer than what is left of ${id}`)
+}
