@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { toServerCommand } from './docs-deploy.ts'
 import { startAzurite } from './servers/azurite.ts'
 import { startFakeGcs } from './servers/fake-gcs.ts'
 import { startMinio } from './servers/minio.ts'
@@ -78,7 +79,9 @@ async function runProgram(title: string, code: string): Promise<void> {
   }
 }
 
-async function runCommand(line: string, t: TestContext): Promise<void> {
+async function runCommand(text: string, t: TestContext): Promise<void> {
+  const line = await toServerCommand(text)
+  if (line === null) return
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
   const words = line.split(' ')
   if (line === 'npm install') return

@@ -499,6 +499,8 @@ test('the backend is the one whose place is named; two, none, or settings of ano
   assert.deepEqual(problemsOf({ ...s3, FILELOFT_DATA_DIR: '/d' }), [
     'FILELOFT_DATA_DIR has no effect: the uploads are kept on s3',
   ])
+  // As the images set it.
+  assert.equal(read({ ...s3, FILELOFT_DATA_DIR: '/var/lib/fileloft' }).backend, 's3')
   assert.deepEqual(problemsOf({ FILELOFT_PART_SIZE: '9MiB' }), [
     'FILELOFT_PART_SIZE has no effect: the uploads are kept on fs',
   ])

@@ -6,6 +6,7 @@ import { type CommandLine, type Config, ConfigError, readCommandLine, widenThrea
 import { createTusHandler } from '../handler.ts'
 import type { RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
+import { askHealth } from './health.ts'
 import { helpText } from './help.ts'
 import { openHooks } from './hooks/feature.ts'
 import { listHooks, replayHooks } from './hooks/list.ts'
@@ -30,6 +31,7 @@ async function run(): Promise<void> {
     if (command === 'help') process.stdout.write(helpText())
     else if (command === 'version') process.stdout.write(`${version()}\n`)
     else if (command === 'check') await check(config)
+    else if (command === 'health') process.stdout.write(`${await askHealth(config)}\n`)
     else if (command === 'sweep') await sweep(config)
     else if (command === 'hooks') await hooks(config, replay)
     else await serve(config)

@@ -47,7 +47,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'sweep', 'sign', 'hooks'] as const
+const commands = ['serve', 'check', 'health', 'sweep', 'sign', 'hooks'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 

@@ -15,6 +15,7 @@ Usage: fileloft [command] [flags]
 Commands:
   serve      answer requests (the default)
   check      check the configuration and the store, and exit
+  health     ask the server that runs with these settings whether it lives, and exit
   sweep      remove expired uploads once, and exit
   sign       print a signed upload URL (fileloft sign --help)
   hooks      list the hooks that wait to be delivered and those that were given up, and exit
