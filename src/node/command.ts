@@ -13,8 +13,8 @@ import { openHooks } from './hooks/feature.ts'
 import { listHooks, replayHooks } from './hooks/list.ts'
 import { openOutbox, openTransport } from './hooks/open.ts'
 import { createLogs, type Logs } from './logger.ts'
-import { type RunningServer, startServer } from './server.ts'
 import { redact } from './redact.ts'
+import { type Service, startService } from './service.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
 
@@ -68,8 +68,8 @@ async function serve(config: Config): Promise<void> {
     // A start that fails is told below.
     void starting.then(end, () => {})
   }
-  const end = async (server: RunningServer) => {
-    const isDone = await server.close()
+  const end = async (service: Service) => {
+    const isDone = await service.close()
     logs.server.info('stopped')
     await logs.flush()
     process.exit(isDone ? 0 : 1)
@@ -80,11 +80,11 @@ async function serve(config: Config): Promise<void> {
     'SIGHUP',
     () =>
       void starting.then(
-        (server) => server.reload(),
+        (service) => service.reload(),
         () => {},
       ),
   )
-  const starting = startServer(config, logs)
+  const starting = startService(config, logs)
   await starting
 }
 

@@ -10,7 +10,7 @@ import type { Store } from '../store.ts'
 import type { Config } from './config.ts'
 import type { Exchange } from './exchange.ts'
 import { openHooks } from './hooks/feature.ts'
-import type { Logs } from './logger.ts'
+import type { Loggers } from './loggers.ts'
 import type { Metrics } from './metrics/feature.ts'
 import type { Meters } from './metrics/meters.ts'
 import { quotaFeature } from './quota/feature.ts'
@@ -50,7 +50,7 @@ export interface Feature {
  */
 export async function openFeatures(
   config: Config,
-  logs: Logs,
+  logs: Loggers,
   storage: Storage,
   shared: Shared,
 ): Promise<readonly Feature[]> {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { nameOf, type StoredEvent } from '../../src/node/hooks/outbox.ts'
 import { runCli } from '../cli-support.ts'
+import { rawClient } from '../node-support.ts'
 import { startServer } from '../support/server.ts'
 import { all, create, head, idOf, metadata, patch, remove, upload } from './client.ts'
 import { histories, type Receiver, type Say, startReceiver } from './receiver.ts'
@@ -115,6 +116,72 @@ test('what two servers on one directory have to tell of an upload arrives in ord
     assert.equal((await patch(new URL(at.pathname, two.url).href, 0, 'hello')).status, 204)
     await receiver.until(() => receiver.taken.length === 2)
     assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish'])
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+test('two threads: what they have to tell of an upload comes once and in order, whichever of them served it', async () => {
+  await using receiver = await startReceiver(({ Type }) => (Type !== 'pre-create' && Math.random() < 0.1 ? 503 : {}))
+  const env = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept, FILELOFT_WORKERS: '2' }
+  await using server = await startServer({ env })
+  // A connection for each request, which the system gives to one thread or the other.
+  const close = { Connection: 'close' }
+  await receiver.down()
+  const locations = await Promise.all(Array.from({ length: 40 }, () => create(server.url, 10, close)))
+  const folder = join(server.dataDir, '.hooks', 'waiting')
+  const owners = readdirSync(folder).map(
+    (name) => (JSON.parse(readFileSync(join(folder, name), 'utf8')) as StoredEvent).owner,
+  )
+  assert.deepEqual([owners.length, new Set(owners).size], [40, 2])
+  await receiver.up()
+  await Promise.all(
+    locations.map(async (location) => {
+      assert.equal((await patch(location, 0, 'hello', close)).status, 204)
+      assert.equal((await patch(location, 5, 'world', close)).status, 204)
+      const answer = await fetch(location, { method: 'DELETE', headers: { 'Tus-Resumable': '1.0.0', ...close } })
+      assert.equal(answer.status, 204)
+    }),
+  )
+  await receiver.until(() => receiver.taken.length >= 120, 60_000)
+  assert.equal((await server.stop()).code, 0)
+  assert.equal(receiver.taken.length, 120)
+  assert.equal(new Set(eventIds(receiver)).size, 120)
+  for (const location of locations) {
+    assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish', 'post-terminate'])
+  }
+  assert.deepEqual(readdirSync(folder), [])
+})
+
+test('progress in one server while another one has not told of the creation yet: told after that only', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))
+  let isUp = false
+  await using receiver = await startReceiver(({ Type }) => (Type === 'post-create' && !isUp ? 503 : {}))
+  try {
+    const events = 'post-create,post-receive'
+    const options = { dataDir, env: { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: events } }
+    await using one = await startServer(options)
+    await using two = await startServer(options)
+    const location = await create(one.url, 1_000_000)
+    await receiver.until(() => receiver.deliveries.length === 1)
+    using client = await rawClient(two.port)
+    client.socket.write(
+      `PATCH ${new URL(location).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
+        'Content-Type: application/offset+octet-stream\r\nContent-Length: 1000000\r\n\r\n',
+    )
+    const timer = setInterval(() => client.socket.write('x'.repeat(100)), 50)
+    try {
+      // Tried again some seconds later: progress enough, had it been told.
+      await receiver.until(() => receiver.of('post-create').length === 3)
+      isUp = true
+      await receiver.until(() => receiver.of('post-receive').length > 0)
+    } finally {
+      clearInterval(timer)
+    }
+    assert.deepEqual(
+      receiver.taken.slice(0, 2).map(({ hook }) => hook.Type),
+      ['post-create', 'post-receive'],
+    )
   } finally {
     await rm(dataDir, { recursive: true, force: true })
   }
