@@ -5,4 +5,5 @@ import { setFlagsFromString } from 'node:v8'
 // have grown yet, hence no imports.
 setFlagsFromString('--semi-space-growth-factor=1')
 
-await import('./command.ts')
+const { done } = await import('./command.ts')
+await done

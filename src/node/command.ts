@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { openAuthorization } from './auth/authorization.ts'
 import { sign } from './auth/sign.ts'
 import { combineHooks } from '../combine.ts'
@@ -17,9 +16,11 @@ import { redact } from './redact.ts'
 import { type Service, startService } from './service.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
+import { version } from './version.ts'
 
 widenThreadPool(16)
-await run()
+/** Resolves once it is done; a server goes on behind it. Never rejects. */
+export const done: Promise<void> = run()
 
 async function run(): Promise<void> {
   try {
@@ -139,13 +140,6 @@ function logsFor({ log, logFormat }: Config, fd: 1 | 2): Logs {
   const isTerminal = (fd === 1 ? process.stdout : process.stderr).isTTY
   const format = logFormat === 'auto' ? (isTerminal ? 'text' : 'json') : logFormat
   return createLogs({ filter: log, format, colors: isTerminal, fd })
-}
-
-function version(): string {
-  const { version: value } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  return value
 }
 
 function complain(problem: string): void {

@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os'
 import type { SecureContextOptions } from 'node:tls'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel, type Worker } from 'node:worker_threads'
 import type { Config } from './config.ts'
 import type { Logs } from './logger.ts'
 import { type Report, sendOrder, type ThreadStart } from './messages.ts'
+import { newWorker } from './new-worker.ts'
 import type { MainShared } from './shared.ts'
 
 /** The worker threads of the process, as one. */
@@ -83,13 +84,10 @@ interface Thread {
   readonly closed: Promise<boolean>
 }
 
-// The same code runs from its TypeScript and built.
-const workerFile = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
-
 function startThread(config: Config, logs: Logs, shared: Pick<MainShared, 'connect'>): Thread {
   const { port1, port2 } = new MessageChannel()
   const start: ThreadStart = { config, shared: port2 }
-  const worker = new Worker(workerFile, { workerData: start, transferList: [port2] })
+  const worker = newWorker({ workerData: start, transferList: [port2] })
   shared.connect(port1)
   const listening = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<boolean>()

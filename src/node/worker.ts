@@ -11,23 +11,26 @@ const port = parentPort
 const { config, shared: sharedPort } = workerData as ThreadStart
 
 const lines = lineBatches((batch) => sendReport(port, { type: 'log', lines: batch }))
-// What it throws ends the thread, and the main thread with it.
-const server = await startServer(config, createLoggers(config.log, lines), {
-  shared: joinShared(sharedPort),
-  sharing: 'joining',
-})
+/** Resolves when it listens. What it throws ends the thread, and the main thread with it. */
+export const listening: Promise<void> = serve()
 
-port.on('message', (order: Order) => {
-  switch (order.type) {
-    case 'tls':
-      server.setTls(order.tls)
-      break
-    case 'close':
-      void server.close().then((isDone) => {
-        lines.flush()
-        sendReport(port, { type: 'closed', isDone })
-      })
-      break
-  }
-})
-sendReport(port, { type: 'listening' })
+async function serve(): Promise<void> {
+  const server = await startServer(config, createLoggers(config.log, lines), {
+    shared: joinShared(sharedPort),
+    sharing: 'joining',
+  })
+  port.on('message', (order: Order) => {
+    switch (order.type) {
+      case 'tls':
+        server.setTls(order.tls)
+        break
+      case 'close':
+        void server.close().then((isDone) => {
+          lines.flush()
+          sendReport(port, { type: 'closed', isDone })
+        })
+        break
+    }
+  })
+  sendReport(port, { type: 'listening' })
+}

@@ -94,8 +94,11 @@ test('the same requests to tusd and to this server: the same hooks, the same ans
     name: 'tusd',
     command: program,
     args: ({ port }) => [
-      ...['-host', '127.0.0.1', '-port', String(port), '-upload-dir', theirFolder.path],
-      ...['-hooks-http', theirReceiver.url, '-hooks-enabled-events', all],
+      `-host=127.0.0.1`,
+      `-port=${port}`,
+      `-upload-dir=${theirFolder.path}`,
+      `-hooks-http=${theirReceiver.url}`,
+      `-hooks-enabled-events=${all}`,
     ],
     ready: { path: '/metrics' },
   })
