@@ -17,6 +17,7 @@ Commands:
   check      check the configuration and the store, and exit
   sweep      remove expired uploads once, and exit
   sign       print a signed upload URL (fileloft sign --help)
+  upload     upload files to a tus server (fileloft upload --help)
   hooks      list the hooks that wait to be delivered and those that were given up, and exit
   hooks replay ID... | --all
              send those again that were given up, and exit

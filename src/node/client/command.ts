@@ -1,0 +1,12 @@
+/** `fileloft upload` as a program. */
+import { ConfigError } from '../config.ts'
+import { upload } from './upload.ts'
+
+try {
+  process.exitCode = await upload(process.argv.slice(3))
+} catch (error) {
+  const problems =
+    error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)]
+  for (const problem of problems) process.stderr.write(`fileloft: ${problem}\n`)
+  process.exitCode = error instanceof ConfigError ? 2 : 1
+}
