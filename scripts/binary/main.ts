@@ -2,4 +2,4 @@
 import { setFlagsFromString } from 'node:v8'
 
 setFlagsFromString('--semi-space-growth-factor=1')
-void import('../../src/node/command.ts')
+void (process.argv[2] === 'upload' ? import('../../src/node/client/command.ts') : import('../../src/node/command.ts'))

@@ -1,3 +1,5 @@
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
 import { checkAuthorization } from './auth/check.ts'
@@ -49,7 +51,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'health', 'sweep', 'sign', 'hooks', 'import'] as const
+const commands = ['serve', 'check', 'health', 'sweep', 'sign', 'upload', 'hooks', 'import'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 
@@ -77,6 +79,12 @@ export function readCommandLine(args: readonly string[], environment: Environmen
  */
 export function widenThreadPool(threads: number): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(threads)
+}
+
+/** Where a command keeps what it remembers for its user, by the XDG Base Directory Specification. */
+export function stateDirectory(environment: Environment = process.env): string {
+  const configured = environment['XDG_STATE_HOME'] ?? ''
+  return join(isAbsolute(configured) ? configured : join(homedir(), '.local', 'state'), 'fileloft')
 }
 
 /** Secrets that the clients of the storages, and of OpenTelemetry, read by themselves. */
@@ -287,7 +295,9 @@ function readArguments(args: readonly string[]): {
   if (command === undefined) {
     problems.push(`${JSON.stringify(word)} is no command${suggestion(nearest(word, commands))}`)
   }
-  if (command === 'sign') problems.push('sign must be the first word, and has flags of its own: fileloft sign --help')
+  if (command === 'sign' || command === 'upload') {
+    problems.push(`${command} must be the first word, and has flags of its own: fileloft ${command} --help`)
+  }
   const replay = command === 'hooks' ? readReplay(more, all, problems) : null
   if (command !== 'hooks') {
     for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
