@@ -5,7 +5,7 @@ import { createTusHandler } from '../handler.ts'
 import type { UploadEvent } from '../hooks.ts'
 import type { TusHandler } from '../options.ts'
 import { logWhenDone } from './access-log.ts'
-import { type Address, formatAddress } from './address.ts'
+import { formatAddress } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { type Exchange, exchangeOf, linkExchange, openExchange } from './exchange.ts'
@@ -14,7 +14,7 @@ import { handlerOptions } from './handler-options.ts'
 import { tendHeap } from './heap.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
-import { listen, type PortSharing } from './listen.ts'
+import { listen } from './listen.ts'
 import type { Loggers } from './loggers.ts'
 import type { Incoming, Outgoing } from './platform.ts'
 import { hostOf } from './request.ts'
@@ -26,8 +26,6 @@ import { readTls } from './tls.ts'
 export interface RunningServer {
   /** Where it listens, as people write it: `http://127.0.0.1:8080`, `unix:/run/fileloft.sock`. */
   readonly url: string
-  /** The same for the server of another thread; null for a Unix socket. */
-  readonly address: Address | null
   readonly handler: TusHandler
   /** Takes another certificate for connections from now on. */
   setTls(tls: SecureContextOptions): void
@@ -43,8 +41,10 @@ export interface ServerOptions {
   readonly shared: Shared
   /** Where uploads are kept. @default what the configuration says */
   readonly storage?: Storage
-  /** Whether other threads listen on the port as well. @default 'alone' */
-  readonly sharing?: PortSharing
+  /** Whether other threads listen on the port as well. @default false */
+  readonly sharesPort?: boolean
+  /** Waited for when all is ready to listen. */
+  readonly beforeListening?: () => Promise<void>
 }
 
 /**
@@ -54,7 +54,7 @@ export interface ServerOptions {
 export async function startServer(
   config: Config,
   logs: Loggers,
-  { shared, storage, sharing = 'alone' }: ServerOptions,
+  { shared, storage, sharesPort = false, beforeListening }: ServerOptions,
 ): Promise<RunningServer> {
   const opened = storage ?? (await openStorage(config))
   const tls = readTls(config)
@@ -103,13 +103,13 @@ export async function startServer(
   }
 
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
-  const address = await listen(http.server, config, sharing)
+  await beforeListening?.()
+  const address = await listen(http.server, config, sharesPort)
   http.server.on('error', (error) => logs.server.error({ err: error }, 'server error'))
   const protocol = tls === null ? 'http://' : 'https://'
 
   return {
     url: typeof address === 'string' ? `unix:${address}` : `${protocol}${formatAddress(address)}`,
-    address: typeof address === 'string' ? null : address,
     handler,
     setTls: (next) => http.setTls(next),
     async close() {

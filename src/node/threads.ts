@@ -8,10 +8,17 @@ import type { MainShared } from './shared.ts'
 
 /** The worker threads of the process, as one. */
 export interface Threads {
+  /**
+   * Starts them; resolves when all listen. To be called once.
+   * @throws what keeps one of them from starting.
+   */
+  start(): Promise<void>
   /** They take another certificate for connections from now on. */
   setTls(tls: SecureContextOptions): void
   /** Closes their servers. False when one of them had to give up work on a request. */
   close(): Promise<boolean>
+  /** The process is to end, and they shall not keep it. */
+  abandon(): void
 }
 
 /** More bring no more speed than they take memory, unless they are asked for. */
@@ -45,25 +52,16 @@ function sharesPorts(platform = process.platform, version = process.versions.nod
 }
 
 /**
- * Starts worker threads that serve beside this one; resolves when all listen. One that ends by itself takes the process
- * with it, as an uncaught exception does: its connections are gone, and what it has locked is free only then.
- * @throws what keeps one of them from starting.
+ * Worker threads that serve beside this one. One that ends by itself takes the process with it, as an uncaught exception
+ * does: its connections are gone, and what it has locked is free only then.
  */
-export async function startThreads(
-  count: number,
-  config: Config,
-  logs: Logs,
-  shared: Pick<MainShared, 'connect'>,
-): Promise<Threads> {
-  const threads = Array.from({ length: count }, () => startThread(config, logs, shared))
-  try {
-    await Promise.all(threads.map(({ listening }) => listening))
-  } catch (error) {
-    // The process is to end, and they would keep it.
-    for (const { worker } of threads) worker.unref()
-    throw error
-  }
+export function createThreads(count: number, config: Config, logs: Logs, shared: Pick<MainShared, 'connect'>): Threads {
+  const threads: Thread[] = []
   return {
+    async start() {
+      for (let number = 0; number < count; number++) threads.push(startThread(config, logs, shared))
+      await Promise.all(threads.map(({ listening }) => listening))
+    },
     setTls(tls) {
       for (const { worker } of threads) sendOrder(worker, { type: 'tls', tls })
     },
@@ -71,6 +69,9 @@ export async function startThreads(
       for (const { worker } of threads) sendOrder(worker, { type: 'close' })
       const results = await Promise.all(threads.map(({ closed }) => closed))
       return results.every(Boolean)
+    },
+    abandon() {
+      for (const { worker } of threads) worker.unref()
     },
   }
 }

@@ -14,7 +14,7 @@ const lines = lineBatches((batch) => sendReport(port, { type: 'log', lines: batc
 // What it throws ends the thread, and the main thread with it.
 const server = await startServer(config, createLoggers(config.log, lines), {
   shared: joinShared(sharedPort),
-  sharing: 'joining',
+  sharesPort: true,
 })
 
 port.on('message', (order: Order) => {
