@@ -7,13 +7,14 @@ import type { Config } from './config.ts'
 
 /**
  * Starts to listen where the configuration says; returns the address with its real port, or the path of the socket.
- * @param sharesPort Whether servers of other threads listen there, too: the system deals connections out to all of them.
+ * @param shared Where servers of other threads listen as well, instead: the system deals connections out to all of them.
  * @throws Error that says in one line why it cannot.
  */
-export async function listen(server: Server, config: Config, sharesPort: boolean): Promise<Address | string> {
-  const { unixSocket, unixSocketMode, bind } = config
+export async function listen(server: Server, config: Config, shared: Address | null): Promise<Address | string> {
+  const { unixSocket, unixSocketMode } = config
+  const bind = shared ?? config.bind
   if (unixSocket === undefined) {
-    return explained(formatAddress(bind), () => listenOnPort(server, bind, { reusePort: sharesPort }))
+    return explained(formatAddress(bind), () => listenOnPort(server, bind, { reusePort: shared !== null }))
   }
   const name = resolve(unixSocket)
   return explained(name, async () => {

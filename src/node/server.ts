@@ -5,7 +5,7 @@ import { createTusHandler } from '../handler.ts'
 import type { UploadEvent } from '../hooks.ts'
 import type { TusHandler } from '../options.ts'
 import { logWhenDone } from './access-log.ts'
-import { formatAddress } from './address.ts'
+import { type Address, formatAddress } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { type Exchange, exchangeOf, linkExchange, openExchange } from './exchange.ts'
@@ -41,10 +41,11 @@ export interface ServerOptions {
   readonly shared: Shared
   /** Where uploads are kept. @default what the configuration says */
   readonly storage?: Storage
-  /** Whether other threads listen on the port as well. @default false */
-  readonly sharesPort?: boolean
-  /** Waited for when all is ready to listen. */
-  readonly beforeListening?: () => Promise<void>
+  /**
+   * Asked where to listen, once all else is ready, if other threads listen there as well. @default alone, where the
+   * configuration says
+   */
+  readonly sharedAddress?: () => Promise<Address>
 }
 
 /**
@@ -54,7 +55,7 @@ export interface ServerOptions {
 export async function startServer(
   config: Config,
   logs: Loggers,
-  { shared, storage, sharesPort = false, beforeListening }: ServerOptions,
+  { shared, storage, sharedAddress }: ServerOptions,
 ): Promise<RunningServer> {
   const opened = storage ?? (await openStorage(config))
   const tls = readTls(config)
@@ -103,8 +104,7 @@ export async function startServer(
   }
 
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
-  await beforeListening?.()
-  const address = await listen(http.server, config, sharesPort)
+  const address = await listen(http.server, config, (await sharedAddress?.()) ?? null)
   http.server.on('error', (error) => logs.server.error({ err: error }, 'server error'))
   const protocol = tls === null ? 'http://' : 'https://'
 

@@ -8,7 +8,7 @@ import { startServer } from './server.ts'
 import { createShared, type Shared } from './shared.ts'
 import { openStorage } from './storage.ts'
 import { startSweeping } from './sweeper.ts'
-import { createThreads, threadCount } from './threads.ts'
+import { createThreads, threadCount, type Threads } from './threads.ts'
 import { readTls } from './tls.ts'
 
 /** The server as a whole: all threads that serve, and what the process does once. */
@@ -28,14 +28,11 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
   const storage = await openStorage(config)
   const shared = createShared(quotaLimits(config))
   const metrics = config.metricsBind === undefined ? null : await openMetricsPort(config.metricsBind, shared)
-  const bind = count === 1 ? config.bind : await claimPort(config.bind)
-  const threads = count === 1 ? null : createThreads(count - 1, { ...config, bind }, logs, shared)
-  const server = await startServer({ ...config, bind }, logs, {
+  const threads = count === 1 ? null : createThreads(count - 1, config, logs, shared)
+  const server = await startServer(config, logs, {
     shared,
     storage,
-    sharesPort: threads !== null,
-    // This thread comes last: whoever connects as soon as anybody answers would stay with the first one.
-    ...(threads && { beforeListening: () => threads.start() }),
+    ...(threads && { sharedAddress: () => shareAddress(config, threads) }),
   }).catch((error: unknown) => {
     threads?.abandon()
     throw error
@@ -70,6 +67,15 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
       return results.every(Boolean)
     },
   }
+}
+
+/** Lets all other threads listen; tells where. */
+async function shareAddress({ bind }: Config, threads: Threads): Promise<Address> {
+  await threads.start()
+  const address = await claimPort(bind)
+  // This thread comes last: whoever connects as soon as anybody answers would stay with the first one.
+  await threads.listen(address)
+  return address
 }
 
 /** Loaded only where it is used. */

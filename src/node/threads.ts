@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { SecureContextOptions } from 'node:tls'
 import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Address } from './address.ts'
 import type { Config } from './config.ts'
 import type { Logs } from './logger.ts'
 import { type Report, sendOrder, type ThreadStart } from './messages.ts'
@@ -9,10 +10,12 @@ import type { MainShared } from './shared.ts'
 /** The worker threads of the process, as one. */
 export interface Threads {
   /**
-   * Starts them; resolves when all listen. To be called once.
+   * Starts them; resolves when all are ready to listen. To be called once.
    * @throws what keeps one of them from starting.
    */
   start(): Promise<void>
+  /** Lets them listen on a port that they share. @throws what keeps one of them from it. */
+  listen(address: Address): Promise<void>
   /** They take another certificate for connections from now on. */
   setTls(tls: SecureContextOptions): void
   /** Closes their servers. False when one of them had to give up work on a request. */
@@ -60,6 +63,10 @@ export function createThreads(count: number, config: Config, logs: Logs, shared:
   return {
     async start() {
       for (let number = 0; number < count; number++) threads.push(startThread(config, logs, shared))
+      await Promise.all(threads.map(({ ready }) => ready))
+    },
+    async listen(address) {
+      for (const { worker } of threads) sendOrder(worker, { type: 'listen', address })
       await Promise.all(threads.map(({ listening }) => listening))
     },
     setTls(tls) {
@@ -78,7 +85,8 @@ export function createThreads(count: number, config: Config, logs: Logs, shared:
 
 interface Thread {
   readonly worker: Worker
-  /** Rejects with what keeps it from starting. */
+  /** Both reject with what keeps it from starting. */
+  readonly ready: Promise<void>
   readonly listening: Promise<void>
   /** Resolves, once it was told to close, with whether its work is done. */
   readonly closed: Promise<boolean>
@@ -92,17 +100,24 @@ function startThread(config: Config, logs: Logs, shared: Pick<MainShared, 'conne
   const start: ThreadStart = { config, shared: port2 }
   const worker = new Worker(workerFile, { workerData: start, transferList: [port2] })
   shared.connect(port1)
+  const ready = Promise.withResolvers<void>()
   const listening = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<boolean>()
   let hasStarted = false
   const fail = (error: unknown) => {
     if (hasStarted) throw error
+    ready.reject(error)
     listening.reject(error)
   }
+  // One of them is waited for.
+  for (const { promise } of [ready, listening]) promise.catch(() => {})
   worker.on('error', fail)
   worker.on('exit', (code) => fail(new Error(`A worker thread ended with code ${code}`)))
   worker.on('message', (report: Report) => {
     switch (report.type) {
+      case 'ready':
+        ready.resolve()
+        break
       case 'listening':
         hasStarted = true
         listening.resolve()
@@ -115,5 +130,5 @@ function startThread(config: Config, logs: Logs, shared: Pick<MainShared, 'conne
         break
     }
   })
-  return { worker, listening: listening.promise, closed: closed.promise }
+  return { worker, ready: ready.promise, listening: listening.promise, closed: closed.promise }
 }

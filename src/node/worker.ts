@@ -1,5 +1,6 @@
 /** What a worker thread runs: the server on the port that it shares, told by the main thread what to do. */
 import { parentPort, workerData } from 'node:worker_threads'
+import type { Address } from './address.ts'
 import { lineBatches } from './line-batches.ts'
 import { createLoggers } from './loggers.ts'
 import { type Order, sendReport, type ThreadStart } from './messages.ts'
@@ -11,14 +12,12 @@ const port = parentPort
 const { config, shared: sharedPort } = workerData as ThreadStart
 
 const lines = lineBatches((batch) => sendReport(port, { type: 'log', lines: batch }))
-// What it throws ends the thread, and the main thread with it.
-const server = await startServer(config, createLoggers(config.log, lines), {
-  shared: joinShared(sharedPort),
-  sharesPort: true,
-})
-
+const address = Promise.withResolvers<Address>()
 port.on('message', (order: Order) => {
   switch (order.type) {
+    case 'listen':
+      address.resolve(order.address)
+      break
     case 'tls':
       server.setTls(order.tls)
       break
@@ -29,5 +28,13 @@ port.on('message', (order: Order) => {
       })
       break
   }
+})
+// What it throws ends the thread, and the main thread with it.
+const server = await startServer(config, createLoggers(config.log, lines), {
+  shared: joinShared(sharedPort),
+  sharedAddress() {
+    sendReport(port, { type: 'ready' })
+    return address.promise
+  },
 })
 sendReport(port, { type: 'listening' })
