@@ -52,6 +52,26 @@ describe('several threads', linux, () => {
     }
   })
 
+  test('the main thread listens when all others do: whoever connects at once is not with it alone', async () => {
+    using directory = temporaryDirectory()
+    const spy = join(directory.path, 'spy.mjs')
+    const seen = join(directory.path, 'seen')
+    writeFileSync(
+      spy,
+      `import { appendFileSync } from 'node:fs'
+       import { Server } from 'node:net'
+       import { threadId } from 'node:worker_threads'
+       const { listen } = Server.prototype
+       Server.prototype.listen = function (...args) {
+         if (args[0]?.reusePort) this.once('listening', () => appendFileSync(${JSON.stringify(seen)}, String(threadId)))
+         return listen.apply(this, args)
+       }`,
+    )
+    await using server = await start(directory.path, { NODE_OPTIONS: `--import=${spy}` })
+    assert.equal(listeners(server.port), 4)
+    assert.match(readFileSync(seen, 'latin1'), /^[123]{3}0$/)
+  })
+
   test('uploads that come to another thread with each request: all bytes, and a log line for each request', async () => {
     using directory = temporaryDirectory()
     await using server = await start(directory.path)

@@ -1,5 +1,3 @@
-import { openAuthorization } from './auth/authorization.ts'
-import { sign } from './auth/sign.ts'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
@@ -8,9 +6,6 @@ import { handlerOptions } from './handler-options.ts'
 import { askHealth } from './health.ts'
 import { importUploads } from './import.ts'
 import { helpText } from './help.ts'
-import { openHooks } from './hooks/feature.ts'
-import { listHooks, replayHooks } from './hooks/list.ts'
-import { openOutbox, openTransport } from './hooks/open.ts'
 import { createLogs, type Logs } from './logger.ts'
 import { redact } from './redact.ts'
 import { type Service, startService } from './service.ts'
@@ -26,6 +21,7 @@ async function run(): Promise<void> {
   try {
     const [first, ...others] = process.argv.slice(2)
     if (first === 'sign') {
+      const { sign } = await import('./auth/sign.ts')
       process.stdout.write(`${await sign(others)}\n`)
       return
     }
@@ -48,6 +44,8 @@ async function run(): Promise<void> {
     }
   }
 }
+
+// What serving does not need is loaded only where it is used: it would stay in memory.
 
 async function serve(config: Config): Promise<void> {
   const logs = logsFor(config, 1)
@@ -92,6 +90,8 @@ async function serve(config: Config): Promise<void> {
 async function check(config: Config): Promise<void> {
   for (const warning of config.warnings) complain(warning)
   readTls(config)
+  const { openAuthorization } = await import('./auth/authorization.ts')
+  const { openTransport } = await import('./hooks/open.ts')
   openAuthorization(config, logsFor(config, 2).server)
   openTransport(config)
   const { about, place, notice, full } = await openStorage(config)
@@ -105,6 +105,7 @@ async function sweep(config: Config): Promise<void> {
   const storage = await openStorage(config)
   const { store, locker } = storage
   const onError = (error: unknown) => logs.handler.error({ err: error }, 'failure')
+  const { openHooks } = await import('./hooks/feature.ts')
   // What a sweep completes and removes is told of as well.
   const hooks = openHooks(config, logs, storage)
   const told = combineHooks<RequestContext>([hooks?.hooks ?? {}])
@@ -123,6 +124,8 @@ async function importAll(config: Config, dryRun: boolean): Promise<void> {
 }
 
 async function hooks(config: Config, replay: CommandLine['replay']): Promise<void> {
+  const { listHooks, replayHooks } = await import('./hooks/list.ts')
+  const { openOutbox, openTransport } = await import('./hooks/open.ts')
   const storage = await openStorage(config)
   const outbox = openOutbox(storage)
   const write = (line: string) => void process.stdout.write(`${line}\n`)

@@ -1,4 +1,4 @@
-import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics, type HeapSpaceInfo, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /** What a thread tells of its work, so that garbage is collected when it is due. */
@@ -22,8 +22,18 @@ const newSpaceBytes = 4 << 20
  */
 const collectBytes = 4 << 20
 
-/** Requests between two looks at the space for new objects, which V8 makes smaller in a thread that has been idle. */
-const lookRequests = 1_000
+/**
+ * Bytes by which the space for old objects may grow until all of it is collected; or by half, if that is more. What a
+ * request needs is often still in use when new objects are collected twice, and is garbage among the old ones soon
+ * after: V8 would let some 25 MiB of it gather, in each thread. Such a collection takes some ten milliseconds.
+ */
+const oldGrowthBytes = 8 << 20
+
+/**
+ * Requests between two looks at both spaces: that for new objects V8 makes smaller in a thread that has been idle. Some
+ * 2 MiB of old objects come of so many.
+ */
+const lookRequests = 200
 
 /**
  * Takes the heap of this thread in hand. `--max-semi-space-size` would do for a part of it but is read before any code
@@ -34,28 +44,34 @@ export function tendHeap(): Heap {
   let bytes = 0
   let requests = 0
   growNewSpace()
+  let old = sizeOf('old_space')
   return {
     countRequest() {
       if (++requests < lookRequests) return
       requests = 0
       growNewSpace()
+      const now = sizeOf('old_space')
+      old = Math.min(old, now)
+      if (now - old < Math.max(oldGrowthBytes, old / 2)) return
+      collect('major')
+      old = sizeOf('old_space')
     },
     countBytes(size) {
       bytes += size
       if (bytes < collectBytes) return
       bytes = 0
-      collect()
+      collect('minor')
     },
   }
 }
 
-/** Frees new objects that nobody uses any more; less than a millisecond. */
-function collector(): () => void {
+/** Frees objects that nobody uses any more: `minor` = new ones only, in less than a millisecond. */
+function collector(): (type: 'minor' | 'major') => void {
   // Flags are those of the process: switched off again, it would fail threads that are about to use it.
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('globalThis.gc') as typeof globalThis.gc
-  return () => {
-    gc?.({ type: 'minor', execution: 'sync' })
+  return (type) => {
+    gc?.({ type, execution: 'sync' })
   }
 }
 
@@ -74,7 +90,16 @@ function growNewSpace(): void {
 }
 
 function isGrown(): boolean {
-  const space = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')
+  const space = spaceOf('new_space')
   // Both halves are in it.
   return space === undefined || space.space_size >= 2 * newSpaceBytes
+}
+
+/** Bytes in use, garbage included. */
+function sizeOf(name: string): number {
+  return spaceOf(name)?.space_used_size ?? 0
+}
+
+function spaceOf(name: string): HeapSpaceInfo | undefined {
+  return getHeapSpaceStatistics().find(({ space_name: each }) => each === name)
 }

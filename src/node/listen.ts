@@ -6,27 +6,42 @@ import { type Address, formatAddress } from './address.ts'
 import type { Config } from './config.ts'
 
 /**
- * Whether this server has its port for itself, shares it with those that other threads start later, or joins one that
- * shares it. The system deals connections out to all of them.
- */
-export type PortSharing = 'alone' | 'first' | 'joining'
-
-/**
  * Starts to listen where the configuration says; returns the address with its real port, or the path of the socket.
+ * @param shared Where servers of other threads listen as well, instead: the system deals connections out to all of them.
  * @throws Error that says in one line why it cannot.
  */
-export async function listen(server: Server, config: Config, sharing: PortSharing): Promise<Address | string> {
-  const { unixSocket, unixSocketMode, bind } = config
-  const name = unixSocket === undefined ? formatAddress(bind) : resolve(unixSocket)
-  try {
-    if (unixSocket === undefined) {
-      if (sharing === 'alone') return await listenOnPort(server, bind)
-      const address = sharing === 'first' ? await claim(bind) : bind
-      return await listenOnPort(server, address, { reusePort: true })
-    }
+export async function listen(server: Server, config: Config, shared: Address | null): Promise<Address | string> {
+  const { unixSocket, unixSocketMode } = config
+  const bind = shared ?? config.bind
+  if (unixSocket === undefined) {
+    return explained(formatAddress(bind), () => listenOnPort(server, bind, { reusePort: shared !== null }))
+  }
+  const name = resolve(unixSocket)
+  return explained(name, async () => {
     await removeStale(name)
     await listenOnSocket(server, name, unixSocketMode)
     return name
+  })
+}
+
+/**
+ * Listens for a moment without sharing, and finds the port if any will do: a port that is shared can also be had by
+ * another process of this user, which would silently get half of the connections.
+ * @throws Error that says in one line why it cannot.
+ */
+export async function claimPort(address: Address): Promise<Address> {
+  return explained(formatAddress(address), async () => {
+    const probe = createServer()
+    const found = await listenOnPort(probe, address)
+    probe.close()
+    await once(probe, 'close')
+    return found
+  })
+}
+
+async function explained<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
   } catch (error) {
     throw new Error(`Cannot listen on ${name}: ${reasonOf(error)}`, { cause: error })
   }
@@ -38,18 +53,6 @@ async function listenOnPort(server: Server, { host, port }: Address, options: Li
   const address = server.address()
   if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
   return { host: address.address, port: address.port }
-}
-
-/**
- * Listens for a moment without sharing, and finds the port if any will do: a port that is shared can also be had by
- * another process of this user, which would silently get half of the connections.
- */
-async function claim(address: Address): Promise<Address> {
-  const probe = createServer()
-  const found = await listenOnPort(probe, address)
-  probe.close()
-  await once(probe, 'close')
-  return found
 }
 
 async function listenOnSocket(server: Server, path: string, mode: number | undefined): Promise<void> {

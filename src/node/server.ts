@@ -14,7 +14,7 @@ import { handlerOptions } from './handler-options.ts'
 import { tendHeap } from './heap.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
-import { listen, type PortSharing } from './listen.ts'
+import { listen } from './listen.ts'
 import type { Loggers } from './loggers.ts'
 import type { Incoming, Outgoing } from './platform.ts'
 import { hostOf } from './request.ts'
@@ -26,8 +26,6 @@ import { readTls } from './tls.ts'
 export interface RunningServer {
   /** Where it listens, as people write it: `http://127.0.0.1:8080`, `unix:/run/fileloft.sock`. */
   readonly url: string
-  /** The same for the server of another thread; null for a Unix socket. */
-  readonly address: Address | null
   readonly handler: TusHandler
   /** Takes another certificate for connections from now on. */
   setTls(tls: SecureContextOptions): void
@@ -43,8 +41,11 @@ export interface ServerOptions {
   readonly shared: Shared
   /** Where uploads are kept. @default what the configuration says */
   readonly storage?: Storage
-  /** Whether other threads listen on the port as well. @default 'alone' */
-  readonly sharing?: PortSharing
+  /**
+   * Asked where to listen, once all else is ready, if other threads listen there as well. @default alone, where the
+   * configuration says
+   */
+  readonly sharedAddress?: () => Promise<Address>
 }
 
 /**
@@ -54,7 +55,7 @@ export interface ServerOptions {
 export async function startServer(
   config: Config,
   logs: Loggers,
-  { shared, storage, sharing = 'alone' }: ServerOptions,
+  { shared, storage, sharedAddress }: ServerOptions,
 ): Promise<RunningServer> {
   const opened = storage ?? (await openStorage(config))
   const tls = readTls(config)
@@ -103,13 +104,12 @@ export async function startServer(
   }
 
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
-  const address = await listen(http.server, config, sharing)
+  const address = await listen(http.server, config, (await sharedAddress?.()) ?? null)
   http.server.on('error', (error) => logs.server.error({ err: error }, 'server error'))
   const protocol = tls === null ? 'http://' : 'https://'
 
   return {
     url: typeof address === 'string' ? `unix:${address}` : `${protocol}${formatAddress(address)}`,
-    address: typeof address === 'string' ? null : address,
     handler,
     setTls: (next) => http.setTls(next),
     async close() {

@@ -1,13 +1,14 @@
 import type { Address } from './address.ts'
 import type { Config } from './config.ts'
+import { claimPort } from './listen.ts'
 import type { Logs } from './logger.ts'
 import type { MetricsServer } from './metrics/endpoint.ts'
 import { quotaLimits } from './quota/limits.ts'
-import { type RunningServer, startServer } from './server.ts'
+import { startServer } from './server.ts'
 import { createShared, type Shared } from './shared.ts'
 import { openStorage } from './storage.ts'
 import { startSweeping } from './sweeper.ts'
-import { startThreads, threadCount } from './threads.ts'
+import { createThreads, threadCount, type Threads } from './threads.ts'
 import { readTls } from './tls.ts'
 
 /** The server as a whole: all threads that serve, and what the process does once. */
@@ -27,12 +28,16 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
   const storage = await openStorage(config)
   const shared = createShared(quotaLimits(config))
   const metrics = config.metricsBind === undefined ? null : await openMetricsPort(config.metricsBind, shared)
-  const server = await startServer(config, logs, { shared, storage, sharing: count > 1 ? 'first' : 'alone' })
-  const { url, address, handler } = server
-  const threads =
-    address === null || count === 1
-      ? none
-      : await withServer(server, () => startThreads(count - 1, { ...config, bind: address }, logs, shared))
+  const threads = count === 1 ? null : createThreads(count - 1, config, logs, shared)
+  const server = await startServer(config, logs, {
+    shared,
+    storage,
+    ...(threads && { sharedAddress: () => shareAddress(config, threads) }),
+  }).catch((error: unknown) => {
+    threads?.abandon()
+    throw error
+  })
+  const { url, handler } = server
   const sweeps = config.enableExpiration || config.enableConcatenation
   const stopSweeping = sweeps ? startSweeping(handler, config.sweepInterval * 1000, logs.server) : () => {}
 
@@ -49,7 +54,7 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
         const next = readTls(config)
         if (next === null) return
         server.setTls(next)
-        threads.setTls(next)
+        threads?.setTls(next)
         logs.server.info('certificate reloaded')
       } catch (error) {
         logs.server.error({ err: error }, 'the new certificate is not used')
@@ -57,27 +62,24 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
     },
     async close() {
       stopSweeping()
-      const results = await Promise.all([server.close(), threads.close()])
+      const results = await Promise.all([server.close(), threads?.close() ?? true])
       await metrics?.close()
       return results.every(Boolean)
     },
   }
 }
 
-const none = { setTls: () => {}, close: () => Promise.resolve(true) }
+/** Lets all other threads listen; tells where. */
+async function shareAddress({ bind }: Config, threads: Threads): Promise<Address> {
+  await threads.start()
+  const address = await claimPort(bind)
+  // This thread comes last: whoever connects as soon as anybody answers would stay with the first one.
+  await threads.listen(address)
+  return address
+}
 
 /** Loaded only where it is used. */
 async function openMetricsPort(address: Address, shared: Shared): Promise<MetricsServer> {
   const { serveMetrics } = await import('./metrics/endpoint.ts')
   return serveMetrics(address, () => shared.metrics())
-}
-
-/** Ends the server where the work fails: it would keep the process. */
-async function withServer<T>(server: RunningServer, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    await server.close()
-    throw error
-  }
 }

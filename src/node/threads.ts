@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { SecureContextOptions } from 'node:tls'
 import { MessageChannel, type Worker } from 'node:worker_threads'
+import type { Address } from './address.ts'
 import type { Config } from './config.ts'
 import type { Logs } from './logger.ts'
 import { type Report, sendOrder, type ThreadStart } from './messages.ts'
@@ -9,10 +10,19 @@ import type { MainShared } from './shared.ts'
 
 /** The worker threads of the process, as one. */
 export interface Threads {
+  /**
+   * Starts them; resolves when all are ready to listen. To be called once.
+   * @throws what keeps one of them from starting.
+   */
+  start(): Promise<void>
+  /** Lets them listen on a port that they share. @throws what keeps one of them from it. */
+  listen(address: Address): Promise<void>
   /** They take another certificate for connections from now on. */
   setTls(tls: SecureContextOptions): void
   /** Closes their servers. False when one of them had to give up work on a request. */
   close(): Promise<boolean>
+  /** The process is to end, and they shall not keep it. */
+  abandon(): void
 }
 
 /** More bring no more speed than they take memory, unless they are asked for. */
@@ -46,25 +56,20 @@ function sharesPorts(platform = process.platform, version = process.versions.nod
 }
 
 /**
- * Starts worker threads that serve beside this one; resolves when all listen. One that ends by itself takes the process
- * with it, as an uncaught exception does: its connections are gone, and what it has locked is free only then.
- * @throws what keeps one of them from starting.
+ * Worker threads that serve beside this one. One that ends by itself takes the process with it, as an uncaught exception
+ * does: its connections are gone, and what it has locked is free only then.
  */
-export async function startThreads(
-  count: number,
-  config: Config,
-  logs: Logs,
-  shared: Pick<MainShared, 'connect'>,
-): Promise<Threads> {
-  const threads = Array.from({ length: count }, () => startThread(config, logs, shared))
-  try {
-    await Promise.all(threads.map(({ listening }) => listening))
-  } catch (error) {
-    // The process is to end, and they would keep it.
-    for (const { worker } of threads) worker.unref()
-    throw error
-  }
+export function createThreads(count: number, config: Config, logs: Logs, shared: Pick<MainShared, 'connect'>): Threads {
+  const threads: Thread[] = []
   return {
+    async start() {
+      for (let number = 0; number < count; number++) threads.push(startThread(config, logs, shared))
+      await Promise.all(threads.map(({ ready }) => ready))
+    },
+    async listen(address) {
+      for (const { worker } of threads) sendOrder(worker, { type: 'listen', address })
+      await Promise.all(threads.map(({ listening }) => listening))
+    },
     setTls(tls) {
       for (const { worker } of threads) sendOrder(worker, { type: 'tls', tls })
     },
@@ -73,12 +78,16 @@ export async function startThreads(
       const results = await Promise.all(threads.map(({ closed }) => closed))
       return results.every(Boolean)
     },
+    abandon() {
+      for (const { worker } of threads) worker.unref()
+    },
   }
 }
 
 interface Thread {
   readonly worker: Worker
-  /** Rejects with what keeps it from starting. */
+  /** Both reject with what keeps it from starting. */
+  readonly ready: Promise<void>
   readonly listening: Promise<void>
   /** Resolves, once it was told to close, with whether its work is done. */
   readonly closed: Promise<boolean>
@@ -89,17 +98,24 @@ function startThread(config: Config, logs: Logs, shared: Pick<MainShared, 'conne
   const start: ThreadStart = { config, shared: port2 }
   const worker = newWorker({ workerData: start, transferList: [port2] })
   shared.connect(port1)
+  const ready = Promise.withResolvers<void>()
   const listening = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<boolean>()
   let hasStarted = false
   const fail = (error: unknown) => {
     if (hasStarted) throw error
+    ready.reject(error)
     listening.reject(error)
   }
+  // One of them is waited for.
+  for (const { promise } of [ready, listening]) promise.catch(() => {})
   worker.on('error', fail)
   worker.on('exit', (code) => fail(new Error(`A worker thread ended with code ${code}`)))
   worker.on('message', (report: Report) => {
     switch (report.type) {
+      case 'ready':
+        ready.resolve()
+        break
       case 'listening':
         hasStarted = true
         listening.resolve()
@@ -112,5 +128,5 @@ function startThread(config: Config, logs: Logs, shared: Pick<MainShared, 'conne
         break
     }
   })
-  return { worker, listening: listening.promise, closed: closed.promise }
+  return { worker, ready: ready.promise, listening: listening.promise, closed: closed.promise }
 }
