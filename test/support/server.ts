@@ -204,6 +204,7 @@ async function exitOf(child: ChildProcess): Promise<Exit> {
 
 /** The port in the start line: the first line that names an address which is really bound. */
 function boundPort(line: string): number | null {
+  if (!line.includes('listening')) return null
   const port = Number(/\b127\.0\.0\.1:(\d+)/.exec(line)?.[1] ?? 0)
   return port > 0 ? port : null
 }
