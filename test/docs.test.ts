@@ -1,6 +1,7 @@
 /** Every snippet in the README and docs/ runs: TypeScript as a program of its own, commands against a real server. */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -82,7 +83,8 @@ async function runProgram(title: string, code: string): Promise<void> {
 }
 
 async function runCommand(text: string, t: TestContext): Promise<void> {
-  const line = await toServerCommand(text)
+  // What a page calls its folder is a temporary one here.
+  const line = (await toServerCommand(text))?.replace(/FILELOFT_DATA_DIR=\S+ /, '') ?? null
   if (line === null) return
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
   const words = line.split(' ')
@@ -103,11 +105,20 @@ async function runCommand(text: string, t: TestContext): Promise<void> {
         const { stdout } = await run('bash', ['-c', line.replaceAll('localhost:8080', `127.0.0.1:${port}`)])
         assert.match(stdout, /^HTTP\/1\.1 201 Created\r\n[\s\S]*^Location: http/im)
       })
+    } else if (line.includes('fileloft upload')) {
+      await withServer('npm start', { ...environment, FILELOFT_ENABLE_CONCATENATION: 'true' }, () =>
+        uploadByCommand(line.replaceAll('localhost:8080', `127.0.0.1:${port}`)),
+      )
     } else {
       assert.match(line, /^((FILELOFT|OTEL)_\w+=\S+ )*(npm start|npx fileloft)/, `no test knows how to run ${line}`)
       if (line.includes('fileloft sign')) {
         const { stdout } = await run('bash', ['-c', line], { cwd: root })
         assert.match(stdout, /^http:\/\/localhost:8080\/files\?grant=[\w-]+\.[\w-]+\.[\w-]+\n$/)
+        return
+      }
+      if (line.includes('fileloft import')) {
+        const { stdout } = await run('bash', ['-c', line], { cwd: root, env: { ...process.env, ...environment } })
+        assert.match(stdout, /^(would import|imported) nothing\n$/)
         return
       }
       if (storage?.missing === true) return t.skip('its storage server is not installed')
@@ -126,6 +137,25 @@ async function runCommand(text: string, t: TestContext): Promise<void> {
   } finally {
     await storage?.stop()
     await rm(data, { recursive: true, force: true })
+  }
+}
+
+/** Runs `fileloft upload` in a folder that has the files which it names. */
+async function uploadByCommand(line: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'fileloft-docs-'))
+  try {
+    const files = [...line.matchAll(/ (\w+\.(?:jpg|mp4))/g)].map(([, name = '']) => name)
+    await mkdir(join(folder, 'photos'))
+    for (const name of [...files, 'photos/1.jpg']) await writeFile(join(folder, name), randomBytes(5_000_000))
+    const command = line.replace('npx fileloft', `"${process.execPath}" "${join(root, 'dist/node/cli.js')}"`)
+    const environment = { ...process.env, TOKEN: 'a-token', XDG_STATE_HOME: folder }
+    const { stdout } = await run('bash', ['-c', command], { cwd: folder, env: environment })
+    assert.match(
+      stdout,
+      new RegExp(`^(http://127\\.0\\.0\\.1:\\d+/files/[0-9a-f]{32}\n){${Math.max(1, files.length)}}$`),
+    )
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

@@ -51,6 +51,14 @@ const cases: {
     refuses: ['660x', '0888', 'rw', '07777'],
     with: { FILELOFT_UNIX_SOCKET: '/s' },
   },
+  workers: {
+    takes: [
+      ['auto', 'auto'],
+      ['1', 1],
+      ['64', 64],
+    ],
+    refuses: ['0', '65', '-1', '1.5', 'many', '2x', '1e1'],
+  },
   dataDir: { takes: [['/srv/uploads', '/srv/uploads']], refuses: [] },
   backend: {
     takes: [

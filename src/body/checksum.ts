@@ -57,7 +57,8 @@ export async function* verify(
   }
 }
 
-interface Hasher {
+/** Computes a digest chunk by chunk. */
+export interface Hasher {
   update(chunk: Uint8Array): void | Promise<void>
   digest(): Uint8Array | Promise<Uint8Array>
 }
@@ -85,7 +86,8 @@ const nodeCrypto = runtime.process?.getBuiltinModule?.('node:crypto')
 const nodeZlib = runtime.process?.getBuiltinModule?.('node:zlib')
 const DigestStream = runtime.crypto.DigestStream
 
-function createHasher(algorithm: ChecksumAlgorithm): Hasher {
+/** @throws TusError where this runtime cannot compute it: see `checksumAlgorithms`. */
+export function createHasher(algorithm: ChecksumAlgorithm): Hasher {
   if (algorithm === 'crc32') return crc32Hasher()
   if (nodeCrypto !== undefined) {
     const hash = nodeCrypto.createHash(algorithm)

@@ -1,0 +1,110 @@
+/** `fileloft upload`: a tus client for terminals. */
+import { join } from 'node:path'
+import { stateDirectory } from '../config.ts'
+import { readUploadArguments, type UploadArguments, uploadHelp } from './arguments.ts'
+import { createDisplay } from './display.ts'
+import { explainError, UploadError } from './explain.ts'
+import { createHttpStack } from './http-stack.ts'
+import { createPlaces } from './places.ts'
+import { send, type Sent } from './send.ts'
+import { askServer, checkAbilities, type ServerInfo } from './server-info.ts'
+import { openSource, type Source } from './source.ts'
+import { formatDuration, formatSize } from './units.ts'
+
+const codes = { SIGINT: 130, SIGTERM: 143 } as const
+
+/**
+ * Uploads what the arguments name, one file after the other; a failure does not keep the others from going.
+ * @returns the exit code: 0 all uploaded, 1 an upload failed, 130 or 143 interrupted.
+ * @throws ConfigError for wrong use.
+ */
+export async function upload(words: readonly string[]): Promise<number> {
+  const args = readUploadArguments(words)
+  if (args === null) {
+    process.stdout.write(uploadHelp)
+    return 0
+  }
+  const interruption = new AbortController()
+  let code = 0
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      // The second one does not wait for anything.
+      if (interruption.signal.aborted) process.exit(codes[signal])
+      code = codes[signal]
+      interruption.abort()
+    })
+  }
+  const failed = await uploadAll(args, interruption.signal)
+  // A producer that goes on writing would keep this process.
+  process.stdin.destroy()
+  return code === 0 && failed > 0 ? 1 : code
+}
+
+/** @returns how many were not uploaded. */
+async function uploadAll(args: UploadArguments, signal: AbortSignal): Promise<number> {
+  const stack = createHttpStack(args.checksum)
+  const server = await askServer(stack, args).catch((error: unknown) => {
+    process.stderr.write(`fileloft: ${explainError(error)}\n`)
+    return null
+  })
+  if (server === null) return args.files.length
+  let failed = 0
+  for (const path of args.files) {
+    if (signal.aborted) break
+    const isDone = await uploadOne(path, { args, stack, server, signal })
+    if (!isDone) failed++
+  }
+  return failed
+}
+
+async function uploadOne(
+  path: string,
+  {
+    args,
+    stack,
+    server,
+    signal,
+  }: Pick<Parameters<typeof send>[1], 'args' | 'stack' | 'signal'> & { server: ServerInfo },
+): Promise<boolean> {
+  const display = createDisplay(path === '-' ? 'standard input' : path, process.stderr)
+  const started = performance.now()
+  try {
+    const source = openSource(path)
+    checkAbilities(server, args)
+    checkSize(source, server)
+    const places = createPlaces(join(stateDirectory(), 'uploads'))
+    const sent = await send(source, { args, stack, places, display, signal })
+    if (sent === null) {
+      display.end(source.size === null ? 'interrupted' : 'interrupted; the same command goes on')
+      return false
+    }
+    checkSame(path, source)
+    display.end(`uploaded, ${formatSize(sent.size)} in ${describe(sent, performance.now() - started)}`)
+    process.stdout.write(`${sent.url}\n`)
+    return true
+  } catch (error) {
+    display.end(`not uploaded: ${explainError(error)}`)
+    return false
+  }
+}
+
+/** How long it took and how fast that was. */
+function describe({ size, before }: Sent, ms: number): string {
+  const seconds = ms / 1000
+  const duration = seconds < 10 ? `${seconds.toFixed(1)} s` : formatDuration(seconds)
+  const isMuch = size - before >= 1024 * 1024
+  return isMuch ? `${duration} (${formatSize((size - before) / seconds)}/s)` : duration
+}
+
+function checkSize({ size }: Source, { maxSize }: ServerInfo): void {
+  if (size !== null && maxSize !== null && size > maxSize) {
+    throw new UploadError(`it has ${formatSize(size)}; the server takes ${formatSize(maxSize)} at most`)
+  }
+}
+
+/** Parts of two versions of a file are no file. */
+function checkSame(path: string, source: Source): void {
+  if (source.identity !== null && openSource(path).identity !== source.identity) {
+    throw new UploadError('it was changed while it was sent; what the server has may be of both versions')
+  }
+}
