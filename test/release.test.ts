@@ -147,7 +147,9 @@ test('release:version: changesets become an entry of CHANGELOG.md, and all files
   const [major, minor] = version.split('.')
   const next = `${major}.${Number(minor) + 1}.0`
   for (const [index, file] of files.entries()) {
-    assert.equal((JSON.parse(read(file)) as { version: string }).version, next, file)
+    const json = JSON.parse(read(file)) as { version: string; packages?: Record<string, { version?: string }> }
+    assert.equal(json.version, next, file)
+    assert.equal(json.packages?.['']?.version ?? next, next, file)
     // Nothing else in them has changed.
     const without = (text = '') => text.replaceAll(`"version": "${next}"`, `"version": "${version}"`)
     assert.equal(without(read(file)), without(before[index]))
