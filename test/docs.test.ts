@@ -16,9 +16,11 @@ import { startMinio } from './servers/minio.ts'
 const root = new URL('../', import.meta.url).pathname
 const run = promisify(execFile)
 const scratch = join(root, '.cache', `docs-${process.pid}`)
-const pages = ['README.md', ...(await readdir(join(root, 'docs'))).map((name) => `docs/${name}`)].filter((name) =>
-  name.endsWith('.md'),
-)
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...(await readdir(join(root, 'docs'))).map((name) => `docs/${name}`),
+].filter((name) => name.endsWith('.md'))
 
 interface Snippet {
   readonly title: string
