@@ -18,7 +18,7 @@ const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
 const optional = Object.keys(manifest.peerDependencies ?? {})
 const targets: Readonly<Record<string, readonly string[]>> = {
   ...backendPackages,
-  compile: ['typescript', '@types/node', ...optional],
+  compile: ['typescript', '@types/node', '@types/cli-progress', ...optional],
 }
 const [target = '', ...extra] = process.argv.slice(2)
 const wanted = targets[target]
