@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup start test check bench docker-build-fs
+.PHONY: help setup start demo test check bench docker-build-fs
 
 IMAGE ?= fileloft
 
@@ -12,6 +12,9 @@ setup: ## Install dependencies
 
 start: ## Run the server from source on port 8080
 	npm start
+
+demo: ## Run it with a page to try uploads with
+	npm run demo
 
 test: ## Run all tests
 	npm test

@@ -4,7 +4,7 @@ import { sign } from './auth/sign.ts'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
-import type { RequestContext } from './features.ts'
+import { openDemo, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { helpText } from './help.ts'
 import { openHooks } from './hooks/feature.ts'
@@ -89,6 +89,7 @@ async function check(config: Config): Promise<void> {
   readTls(config)
   openAuthorization(config, logsFor(config, 2).server)
   openTransport(config)
+  if (config.demo) await openDemo(config)
   const { about, place, notice, full } = await openStorage(config)
   if (notice !== null) complain(notice)
   if (full !== null) throw full

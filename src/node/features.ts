@@ -61,7 +61,8 @@ export async function openFeatures(
   const authorization = openAuthorization(config, logs.server)
   const webhooks = openHooks(config, logs, storage, metrics?.hookMetrics)
   const asking = [authorization, webhooks].filter((feature) => feature !== null)
-  const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing]
+  const demo = config.demo ? await openDemo(config) : null
+  const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing, demo]
   return features.filter((feature) => feature !== null)
 }
 
@@ -89,6 +90,15 @@ export function combineFeatures(
 async function openMetrics(config: Config, storage: Storage, shared: Shared): Promise<Metrics> {
   const { meteredFeature } = await import('./metrics/feature.ts')
   return meteredFeature(config, storage, shared)
+}
+
+/**
+ * The page to try uploads with. Loaded only where it is asked for: an image has none.
+ * @throws Error when it was not built.
+ */
+export async function openDemo(config: Config): Promise<Feature> {
+  const { demoFeature } = await import('./demo/feature.ts')
+  return demoFeature(config)
 }
 
 /** Null where nothing is limited: no request pays for it. */
