@@ -40,7 +40,9 @@ uppy.use(Tus, {
 const limits = { maxFileSize: largestKept, maxTotalSize: 4 * largestKept } as object
 uppy.use(GoldenRetriever, { indexedDB: limits })
 
-uppy.on('upload-start', () => find('#problems').replaceChildren())
+for (const event of ['upload-start', 'file-added', 'cancel-all'] as const) {
+  uppy.on(event, () => find('#problems').replaceChildren())
+}
 uppy.on('upload-success', (file, { uploadURL }) => {
   if (file !== undefined && uploadURL !== undefined) {
     list.add({ url: uploadURL, name: file.name, size: file.size ?? 0, at: Date.now() })

@@ -50,7 +50,7 @@ describe('the page of FILELOFT_DEMO', { skip: skipWithoutChromium }, () => {
   })
 
   test('375 px wide: nothing to scroll sideways, whatever the files are called', async () => {
-    const name = `${'a-name-without-any-space-'.repeat(6)}.bin`
+    const name = `${'AnameWithoutAnySpace'.repeat(7)}.bin`
     await copyFile(stage.small.path, join(stage.folder, name))
     await using demo = await openDemo(stage.browser, stage.server.origin, {
       viewport: { width: 375, height: 700 },
