@@ -118,7 +118,11 @@ async function untilListening(log: string, given: number | undefined, hasExited:
     const text = readFileSync(log, 'utf8')
     if (hasExited()) throw new Error(`it ended at once: ${text.trim().slice(-500)}`)
     const port = given ?? Number(/127\.0\.0\.1:([1-9]\d*)/.exec(text)?.[1])
-    if (port > 0 && (await accepts(port))) return port
+    if (port > 0 && (await accepts(port))) {
+      // Ours listens for a moment to see whether the port is free, and then with all its threads at once.
+      await delay(100)
+      if (await accepts(port)) return port
+    }
     await delay(10)
   }
   throw new Error(`it does not listen after 20 seconds: ${readFileSync(log, 'utf8').trim().slice(-500)}`)

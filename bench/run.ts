@@ -8,7 +8,15 @@ import { parseArgs } from 'node:util'
 import { makeScratch, measure, type Measurement } from './measure.ts'
 import { profile } from './profile.ts'
 import { fileTargets, type Results, targetTable, watchTargets, workloadTable } from './report.ts'
-import { type BenchServer, benchServers, ourCommand, type ServerId, serverIds, usualServers } from './servers.ts'
+import {
+  type BenchServer,
+  benchServers,
+  type Command,
+  ourCommand,
+  type ServerId,
+  serverIds,
+  usualServers,
+} from './servers.ts'
 import { requestCases } from './storage/requests.ts'
 import { profileStorage, runStorages, type StoragePlan } from './storage/run.ts'
 import { storageServerIds } from './storage/servers.ts'
@@ -181,8 +189,12 @@ async function runProfile(plan: Plan, workload: Workload, scratch: string): Prom
   if (server === undefined || typeof server.command === 'string' || !server.command.isNode) {
     throw new TypeError('--profile needs a server on Node that is here: fileloft, nosync or tus-node')
   }
+  const { command } = server
+  const environment: Command['environment'] = (run) => ({ ...command.environment(run), FILELOFT_WORKERS: '1' })
+  // One thread has all the work, and writes the only profile.
+  const alone = { ...server, command: { ...command, environment } }
   const { measurement, text } = await profile(
-    (nodeOptions) => measure(server, workload, { scratch, nodeOptions }),
+    (nodeOptions) => measure(alone, workload, { scratch, nodeOptions }),
     scratch,
   )
   const { rate, cpu } = measurement

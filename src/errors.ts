@@ -6,8 +6,29 @@
  * timeout answers.
  */
 
-/** Every code an answer can carry, its status and what it says when nothing more precise is known. */
-const table = {
+/** What an answer is about; each code has a status and a sentence of its own. */
+export type TusErrorCode =
+  | 'invalid_header'
+  | 'invalid_request'
+  | 'checksum_algorithm'
+  | 'extension_off'
+  | 'rejected'
+  | 'final_upload'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'offset_mismatch'
+  | 'gone'
+  | 'unsupported_version'
+  | 'too_large'
+  | 'content_type'
+  | 'range'
+  | 'locked'
+  | 'checksum_mismatch'
+  | 'body_incomplete'
+  | 'shutting_down'
+
+/** Status of each code, and what it says when nothing more precise is known. */
+const table: Readonly<Record<TusErrorCode, readonly [number, string]>> = {
   invalid_header: [400, 'A request header is malformed'],
   invalid_request: [400, 'The request is malformed'],
   checksum_algorithm: [400, 'The checksum algorithm is not supported'],
@@ -26,16 +47,16 @@ const table = {
   checksum_mismatch: [460, 'The checksum does not match the bytes received'],
   body_incomplete: [503, 'The request body did not arrive whole'],
   shutting_down: [503, 'The server is shutting down; ask for the offset and go on'],
-} as const satisfies Record<string, readonly [number, string]>
-
-export type TusErrorCode = keyof typeof table
+}
 
 /**
  * A failure that the client is told about. Throw one in a callback to refuse a request with a status and message of
  * your own: `throw new TusError('rejected', 'Only images here', { status: 415 })`.
  */
 export class TusError extends Error {
+  /** Tells the class. */
   override readonly name = 'TusError'
+  /** What it is about. */
   readonly code: TusErrorCode
   /** HTTP status of the answer. */
   readonly status: number
@@ -44,7 +65,12 @@ export class TusError extends Error {
   /** The answer's body where it is not the message; say what it is in a `Content-Type` header. */
   readonly body: string | undefined
 
-  /** @param message Goes to the client as it is: no secrets, no paths. Default: the code's own sentence. */
+  /**
+   * An answer to come.
+   * @param code Tells status and sentence, where the others say nothing else.
+   * @param message Goes to the client as it is: no secrets, no paths. Default: the code's own sentence.
+   * @param options Another status from 400 to 599, further headers, a body in place of the message, the cause.
+   */
   constructor(
     code: TusErrorCode,
     message?: string,
@@ -65,26 +91,32 @@ export class TusError extends Error {
   }
 }
 
-const storeTable = {
-  /** The id is taken. Becomes a 409: the callback that makes ids made one twice. */
-  exists: [409, 'An upload with this id exists already'],
-  /** The storage is full (ENOSPC, quota). */
-  full: [507, 'The storage is full'],
-  /** The storage cannot be reached or answers nonsense; trying again may help. */
-  unavailable: [503, 'The storage is not available'],
-  /** What is stored does not fit together: a record that cannot be read, bytes that are gone. */
-  corrupt: [500, 'The upload cannot be read from the storage'],
-  /** What was stored of an upload is gone (a lifecycle rule of a bucket): the client has to start over. */
-  gone: [410, 'The upload is gone from the storage'],
-  /** The lock was lost to another request; nothing more was written. */
-  lock_lost: [423, 'The upload is in use by another request'],
-} as const satisfies Record<string, readonly [number, string]>
+/**
+ * What is wrong with the storage.
+ *
+ * - `exists`: the id is taken. Becomes a 409: the callback that makes ids made one twice.
+ * - `full`: the storage is full (ENOSPC, quota).
+ * - `unavailable`: the storage cannot be reached or answers nonsense; trying again may help.
+ * - `corrupt`: what is stored does not fit together: a record that cannot be read, bytes that are gone.
+ * - `gone`: what was stored of an upload is gone (a lifecycle rule of a bucket): the client has to start over.
+ * - `lock_lost`: the lock was lost to another request; nothing more was written.
+ */
+export type StoreErrorCode = 'exists' | 'full' | 'unavailable' | 'corrupt' | 'gone' | 'lock_lost'
 
-export type StoreErrorCode = keyof typeof storeTable
+const storeTable: Readonly<Record<StoreErrorCode, readonly [number, string]>> = {
+  exists: [409, 'An upload with this id exists already'],
+  full: [507, 'The storage is full'],
+  unavailable: [503, 'The storage is not available'],
+  corrupt: [500, 'The upload cannot be read from the storage'],
+  gone: [410, 'The upload is gone from the storage'],
+  lock_lost: [423, 'The upload is in use by another request'],
+}
 
 /** A failure of the storage. Its message and cause stay in the log; the client is told the code's sentence. */
 export class StoreError extends Error {
+  /** Tells the class. */
   override readonly name = 'StoreError'
+  /** What is wrong. */
   readonly code: StoreErrorCode
   /** HTTP status of the answer. */
   readonly status: number
@@ -93,6 +125,12 @@ export class StoreError extends Error {
   /** Whether the same call may succeed if it is made again at once. */
   readonly transient: boolean
 
+  /**
+   * A failure to be logged and answered.
+   * @param code Tells the status and what the client is told.
+   * @param message For the log.
+   * @param options The cause, and whether the same call may succeed if it is made again at once.
+   */
   constructor(code: StoreErrorCode, message: string, options: { cause?: unknown; transient?: boolean } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code

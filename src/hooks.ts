@@ -18,7 +18,10 @@ import type { NewUpload, Upload } from './store.ts'
 /** What a request wants. */
 export type Operation = 'options' | 'create' | 'concatenate' | 'inspect' | 'append' | 'download' | 'terminate'
 
-/** @template C What `onRequest` returns: who asks, for example. The other hooks of the request find it in `context`. */
+/**
+ * What an application may decide and hear of. All are optional.
+ * @template C What `onRequest` returns: who asks, for example. The other hooks of the request find it in `context`.
+ */
 export interface UploadHooks<C = unknown> {
   /**
    * Before a request is looked at any further, whatever its method; not for CORS preflights, which browsers send
@@ -95,7 +98,9 @@ export interface RequestInfo {
   readonly remotePort: number | undefined
 }
 
+/** What `onRequest` is told. */
 export interface RequestEvent extends RequestInfo {
+  /** What the request wants. */
   readonly operation: Operation
   /** The upload that the path names; null where uploads are created. It need not exist. */
   readonly uploadId: string | null
@@ -103,20 +108,27 @@ export interface RequestEvent extends RequestInfo {
   readonly context?: object | undefined
 }
 
+/** What `onAccess` is told. */
 export interface AccessEvent<C = unknown> extends RequestInfo {
+  /** What the request wants. */
   readonly operation: Operation
+  /** The upload that it names, as it was before. */
   readonly upload: Upload
   /** What `onRequest` returned. */
   readonly context: C | undefined
 }
 
+/** What `onCreate` is told. */
 export interface CreateEvent<C = unknown> extends RequestInfo {
+  /** The upload as it will be made, unless the hook changes it. */
   readonly upload: NewUpload
   /** What `onRequest` returned. */
   readonly context: C | undefined
 }
 
+/** What `onLimit` is told. */
 export interface LimitEvent<C = unknown> {
+  /** The upload that the limit is for. */
   readonly upload: NewUpload
   /** `null` when a sweep joins a final upload. */
   readonly request: Request | null
@@ -126,24 +138,28 @@ export interface LimitEvent<C = unknown> {
   readonly context: C | undefined
 }
 
+/** What hooks are told that hear of an upload. */
 export interface UploadEvent<C = unknown> {
   /**
    * Names what happened, in ASCII without dots and spaces: the same each time a hook runs for it, in whichever process.
    */
   readonly eventId: string
+  /** The upload as it is now. */
   readonly upload: Upload
   /**
    * The request that caused it: for a final upload that waited for its partials, the one that completed the last of
    * them. `null` when a sweep did.
    */
   readonly request: Request | null
-  /** The client's address and port, as in `RequestInfo`. */
+  /** The client's address, as in `RequestInfo`. */
   readonly remoteAddress: string | undefined
+  /** The client's port, as in `RequestInfo`. */
   readonly remotePort: number | undefined
   /** What `onRequest` returned for that request; undefined in a sweep. */
   readonly context: C | undefined
 }
 
+/** What `onProgress` is told, and can do. */
 export interface ProgressEvent<C = unknown> extends UploadEvent<C> {
   /**
    * Ends the request's body and answers with the error, whose status decides whether the client comes back.

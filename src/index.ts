@@ -8,6 +8,7 @@ export type {
   ByteRange,
   Concat,
   ConcatenateOptions,
+  Leftover,
   NewUpload,
   Store,
   Upload,

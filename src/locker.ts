@@ -21,6 +21,7 @@ export interface Locker {
   isFree?(id: string): boolean | Promise<boolean>
 }
 
+/** How long to wait for a lock, and whom to tell that somebody else does. */
 export interface AcquireOptions {
   /** Ends the wait. Has no effect once the lock is had. */
   readonly signal: AbortSignal
@@ -31,6 +32,7 @@ export interface AcquireOptions {
   readonly onContention?: () => void
 }
 
+/** A lock that is had. */
 export interface Lock {
   /**
    * Throws when the lock is no longer this holder's (it was paused for so long that others took over). Called before

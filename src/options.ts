@@ -3,20 +3,32 @@ import type { Locker } from './locker.ts'
 import type { Platform } from './platform.ts'
 import type { NewUpload, Store } from './store.ts'
 
-/** Every extension of tus 1.0.0, as `Tus-Extension` names it. */
-export const extensionNames = [
-  'creation',
-  'creation-with-upload',
-  'creation-defer-length',
-  'expiration',
-  'checksum',
-  'checksum-trailer',
-  'termination',
-  'concatenation',
-  'concatenation-unfinished',
-] as const
+/** An extension of tus 1.0.0, as `Tus-Extension` names it. */
+export type Extension =
+  | 'creation'
+  | 'creation-with-upload'
+  | 'creation-defer-length'
+  | 'expiration'
+  | 'checksum'
+  | 'checksum-trailer'
+  | 'termination'
+  | 'concatenation'
+  | 'concatenation-unfinished'
 
-export type Extension = (typeof extensionNames)[number]
+const isExtension: Readonly<Record<Extension, true>> = {
+  creation: true,
+  'creation-with-upload': true,
+  'creation-defer-length': true,
+  expiration: true,
+  checksum: true,
+  'checksum-trailer': true,
+  termination: true,
+  concatenation: true,
+  'concatenation-unfinished': true,
+}
+
+/** All of them. */
+export const extensionNames = Object.keys(isExtension) as readonly Extension[]
 
 /**
  * What `createTusHandler` takes. Only `path` and `store` are required.
@@ -59,7 +71,7 @@ export interface TusHandlerOptions<C = unknown> extends UploadHooks<C> {
    * trailers (Node). Concatenated uploads cost storage for their pieces, so a server may want it off.
    * @default all on
    */
-  readonly extensions?: { readonly [name in Extension]?: boolean }
+  readonly extensions?: Readonly<Partial<Record<Extension, boolean>>>
 
   /**
    * Makes the id of a new upload: one or more segments joined by `/`, of letters, digits and ``!$&'()+,;=@._~-`` and
@@ -126,6 +138,7 @@ export interface TusHandlerOptions<C = unknown> extends UploadHooks<C> {
   readonly onError?: (error: unknown, request: Request | null) => void | Promise<void>
 }
 
+/** When incomplete uploads expire. */
 export interface ExpirationOptions {
   /** Milliseconds an incomplete upload lives. */
   readonly afterMs: number
@@ -136,6 +149,7 @@ export interface ExpirationOptions {
   readonly sliding?: boolean
 }
 
+/** Which pages in browsers may upload from another origin, and what they may send and read. */
 export interface CorsOptions {
   /**
    * Origins that may use the server: `'*'`, an exact origin (`https://app.example.com`), a regular expression, a
@@ -156,8 +170,10 @@ export interface CorsOptions {
   readonly maxAgeSeconds?: number
 }
 
+/** Says whether an origin may use the server. */
 export type OriginRule = string | RegExp | ((origin: string, request: Request) => boolean)
 
+/** What the URLs of uploads are made of. */
 export interface LocationOptions {
   /** Public address of the mount, `https://uploads.example.com/files`; wins over everything else. */
   readonly baseUrl?: string

@@ -15,8 +15,12 @@
 
 /** How an upload takes part in a concatenation, or `null` for a plain one. */
 export type Concat =
-  | { readonly type: 'partial' }
   | {
+      /** A piece, of which a final upload will be made. */
+      readonly type: 'partial'
+    }
+  | {
+      /** Made of partial uploads. */
       readonly type: 'final'
       /** The `Upload-Concat` value as the client sent it; HEAD echoes it. */
       readonly value: string
@@ -37,6 +41,7 @@ export interface Upload {
   readonly offset: number
   /** The `Upload-Metadata` value exactly as received, or `null`. `parseMetadata` decodes it. */
   readonly metadata: string | null
+  /** What it is in a concatenation; `null` for an upload of its own. */
   readonly concat: Concat | null
   /** What hooks keep with the upload (`onCreate`); no client is told. `{}` for nothing. */
   readonly attributes: Attributes
@@ -57,6 +62,7 @@ export type NewUpload = Omit<Upload, 'offset' | 'completed'>
 /** Fields of a record that may change after creation, other than by `append`. */
 export type UploadChange = Partial<Pick<Upload, 'length' | 'expiresAt' | 'completed'>>
 
+/** What `append` is told about a body. */
 export interface AppendOptions {
   /**
    * The bytes are worthless unless the whole body arrives and verifies (a checksum): nothing of them may be counted
@@ -80,10 +86,16 @@ export interface AppendOptions {
 
 /** A range of bytes: `start` included, `end` excluded. */
 export interface ByteRange {
+  /** The first byte, counted from 0. */
   readonly start: number
+  /** The byte behind the last one. */
   readonly end: number
 }
 
+/**
+ * Where the bytes and the records of uploads live; docs/writing-a-store.md goes by task.
+ * @template U The record as this store returns it, with private fields of its own.
+ */
 export interface Store<U extends Upload = Upload> {
   /** The most bytes that an upload can have here. @default no limit */
   readonly maxLength?: number
@@ -157,6 +169,7 @@ export interface Leftover {
   remove(): Promise<boolean>
 }
 
+/** What `concatenate` is told about the partial uploads. */
 export interface ConcatenateOptions {
   /**
    * The partial uploads are removed once the result is durable, so their storage may be reused for it.

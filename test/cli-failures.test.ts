@@ -18,9 +18,13 @@ test('SIGTERM while the server starts: it ends as it would later, exit code 0', 
   const environment = preload(
     directory.path,
     `import { Server } from 'node:net'
+     import { isMainThread } from 'node:worker_threads'
      const { listen } = Server.prototype
+     let isSent = !isMainThread
      Server.prototype.listen = function (...args) {
-       process.kill(process.pid, 'SIGTERM')
+       // Once: a second signal would end it at once.
+       if (!isSent) process.kill(process.pid, 'SIGTERM')
+       isSent = true
        return listen.apply(this, args)
      }`,
   )
@@ -47,6 +51,8 @@ test('work that does not end within the shutdown time: a warning, exit code 1', 
     ...environment,
     FILELOFT_DATA_DIR: join(directory.path, 'data'),
     FILELOFT_SHUTDOWN_TIMEOUT: '0.5',
+    // The signal and the second request are to come to the thread that serves the upload.
+    FILELOFT_WORKERS: '1',
   })
   const { pathname } = new URL(await createUpload(server.origin, 5))
   server.process.kill('SIGUSR2')

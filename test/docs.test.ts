@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { toServerCommand } from './docs-deploy.ts'
 import { startAzurite } from './servers/azurite.ts'
 import { startFakeGcs } from './servers/fake-gcs.ts'
 import { startMinio } from './servers/minio.ts'
@@ -15,9 +16,11 @@ import { startMinio } from './servers/minio.ts'
 const root = new URL('../', import.meta.url).pathname
 const run = promisify(execFile)
 const scratch = join(root, '.cache', `docs-${process.pid}`)
-const pages = ['README.md', ...(await readdir(join(root, 'docs'))).map((name) => `docs/${name}`)].filter((name) =>
-  name.endsWith('.md'),
-)
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...(await readdir(join(root, 'docs'))).map((name) => `docs/${name}`),
+].filter((name) => name.endsWith('.md'))
 
 interface Snippet {
   readonly title: string
@@ -79,7 +82,10 @@ async function runProgram(title: string, code: string): Promise<void> {
   }
 }
 
-async function runCommand(line: string, t: TestContext): Promise<void> {
+async function runCommand(text: string, t: TestContext): Promise<void> {
+  // What a page calls its folder is a temporary one here.
+  const line = (await toServerCommand(text))?.replace(/FILELOFT_DATA_DIR=\S+ /, '') ?? null
+  if (line === null) return
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: object }
   const words = line.split(' ')
   if (line === 'npm install') return
@@ -108,6 +114,11 @@ async function runCommand(line: string, t: TestContext): Promise<void> {
       if (line.includes('fileloft sign')) {
         const { stdout } = await run('bash', ['-c', line], { cwd: root })
         assert.match(stdout, /^http:\/\/localhost:8080\/files\?grant=[\w-]+\.[\w-]+\.[\w-]+\n$/)
+        return
+      }
+      if (line.includes('fileloft import')) {
+        const { stdout } = await run('bash', ['-c', line], { cwd: root, env: { ...process.env, ...environment } })
+        assert.match(stdout, /^(would import|imported) nothing\n$/)
         return
       }
       if (storage?.missing === true) return t.skip('its storage server is not installed')

@@ -59,6 +59,25 @@ test('uploads by tus-js-client, a DELETE, an unknown method: each is counted whe
   assert.ok(metrics.value('process_cpu_seconds_total') > 0 && metrics.value('process_resident_memory_bytes') > 1e6)
 })
 
+test('two threads: whichever of them is asked, it tells what both have counted', async () => {
+  await using server = await startServer({ env: { FILELOFT_METRICS: 'true', FILELOFT_WORKERS: '2' } })
+  // A connection for each request, which the system gives to one thread or the other.
+  const close = { Connection: 'close' }
+  for (let n = 0; n < 16; n++) await createUpload(server.origin, 5, close)
+  const ask = async () =>
+    parseMetrics(await (await fetch(`${server.origin}/metrics`, { headers: { ...tus, ...close } })).text())
+  const requests = (metrics: Metrics) => metrics.value('fileloft_http_requests_total', { method: 'POST' })
+  // The last one is counted once its answer is out.
+  for (const end = Date.now() + 5000; requests(await ask()) !== 16 && Date.now() < end;);
+  for (let n = 0; n < 16; n++) {
+    const metrics = await ask()
+    assert.equal(requests(metrics), 16)
+    assert.equal(metrics.value('fileloft_uploads_created_total'), 16)
+    assert.ok(metrics.value('process_resident_memory_bytes') > 1e6)
+  }
+  assert.equal((await server.stop()).code, 0)
+})
+
 test('a PATCH that stands still: active while it runs, evicted by a HEAD that waits for it, its bytes at once', async () => {
   await using server = await startServer({ env: { ...own, FILELOFT_LOCK_TIMEOUT: '5' } })
   const url = await createUpload(server.origin, 1000)

@@ -51,6 +51,14 @@ const cases: {
     refuses: ['660x', '0888', 'rw', '07777'],
     with: { FILELOFT_UNIX_SOCKET: '/s' },
   },
+  workers: {
+    takes: [
+      ['auto', 'auto'],
+      ['1', 1],
+      ['64', 64],
+    ],
+    refuses: ['0', '65', '-1', '1.5', 'many', '2x', '1e1'],
+  },
   dataDir: { takes: [['/srv/uploads', '/srv/uploads']], refuses: [] },
   backend: {
     takes: [
@@ -496,6 +504,8 @@ test('the backend is the one whose place is named; two, none, or settings of ano
   assert.deepEqual(problemsOf({ ...s3, FILELOFT_DATA_DIR: '/d' }), [
     'FILELOFT_DATA_DIR has no effect: the uploads are kept on s3',
   ])
+  // As the images set it.
+  assert.equal(read({ ...s3, FILELOFT_DATA_DIR: '/var/lib/fileloft' }).backend, 's3')
   assert.deepEqual(problemsOf({ FILELOFT_PART_SIZE: '9MiB' }), [
     'FILELOFT_PART_SIZE has no effect: the uploads are kept on fs',
   ])

@@ -60,5 +60,5 @@ test('exports of package.json and deno.json name the same subpaths, and each has
 
 test('the changelog has an entry for the version in package.json', () => {
   const { version } = JSON.parse(read('package.json')) as { version: string }
-  assert.match(read('CHANGELOG.md'), new RegExp(`^## ${version.replaceAll('.', '\\.')} `, 'm'))
+  assert.match(read('CHANGELOG.md'), new RegExp(`^## ${version.replaceAll('.', '\\.')}( |$)`, 'm'))
 })

@@ -98,6 +98,38 @@ test('FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT: each address for itself; behind a 
   running.socket.destroy()
 })
 
+test('two threads: a client has its places once, and what it sends is added up, whichever threads serve it', async () => {
+  const places = { FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT: '2', FILELOFT_MAX_BYTES_PER_CLIENT: '2KiB' }
+  await using server = await startServer({ env: { ...places, FILELOFT_WORKERS: '2' } })
+  const urls = await Promise.all(Array.from({ length: 12 }, () => createUpload(server.origin, 1000)))
+  const running: RawClient[] = []
+  const statuses: number[] = []
+  // Each on a connection of its own, which the system gives to one thread or the other.
+  for (const url of urls) {
+    const client = await rawClient(server.port)
+    client.socket.write(
+      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
+        'Content-Type: application/offset+octet-stream\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n',
+    )
+    const status = Number(/^HTTP\/1\.1 (\d+)/.exec(await client.until(/^HTTP\/1\.1 \d+ /))?.[1])
+    statuses.push(status)
+    if (status === 100) running.push(client)
+    else client.socket.destroy()
+  }
+  assert.deepEqual(statuses, [100, 100, ...Array.from({ length: 10 }, () => 429)])
+  for (const client of running) {
+    client.socket.write('x'.repeat(1000))
+    await client.until(/HTTP\/1\.1 204 /)
+    client.socket.destroy()
+  }
+  // 2,000 of 2,048 bytes are sent, and the places are free.
+  const close = { Connection: 'close' }
+  assert.equal((await patch(urls[2] ?? '', 'x'.repeat(47), close)).status, 204)
+  const last = await Promise.all(urls.slice(3).map((url) => patch(url, 'x', close)))
+  assert.ok(last.some(({ status }) => status === 429))
+  for (const url of urls.slice(3)) assert.equal((await patch(url, 'x', close, 1)).status, 429)
+})
+
 test('without FILELOFT_BEHIND_PROXY a forwarded address counts for nothing', async () => {
   await using server = await startServer({ env: { FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT: '1' } })
   const urls = [await createUpload(server.origin, 1000), await createUpload(server.origin, 5)] as const
@@ -297,6 +329,11 @@ test('threads share one ledger and one set of metrics over a port', async () => 
       assert.match(text, /^fileloft_http_request_duration_seconds_count\{method="HEAD"\} 1$/m)
       assert.match(text, /^process_cpu_seconds_total \d/m)
     }
+
+    assert.equal(await other.ledger.enter('a', '1'), null)
+    other.ledger.leave('a', '1')
+    assert.equal(await main.ledger.enter('b', '1'), null, 'the place is free, though it was not told yet')
+    main.ledger.leave('b', '1')
 
     assert.equal(await other.ledger.enter('a', '1'), null)
     assert.equal((await main.ledger.enter('b', '1'))?.limit, 'active')

@@ -1,7 +1,18 @@
 import { ContainerClient, type StorageSharedKeyCredential } from '@azure/storage-blob'
 
-/** Such as `DefaultAzureCredential` of `@azure/identity`. */
-export type AzureTokenCredential = Extract<ContainerClient['credential'], { getToken: unknown }>
+/** By shape, `TokenCredential` of `@azure/core-auth`: such as `DefaultAzureCredential` of `@azure/identity`. */
+export interface AzureTokenCredential {
+  /** Gets a token for the scopes; null = there is none. */
+  getToken(scopes: string | string[]): Promise<AzureToken | null>
+}
+
+/** Lets its bearer in for a while. */
+export interface AzureToken {
+  /** Goes into the header. */
+  readonly token: string
+  /** Milliseconds since the epoch after which it means nothing. */
+  readonly expiresOnTimestamp: number
+}
 
 export interface AzureConnection {
   /**

@@ -3,20 +3,28 @@
  * without either being needed.
  */
 export interface R2Binding {
+  /** As `R2Bucket.head`. */
   head(key: string): Promise<R2Object | null>
+  /** As `R2Bucket.get`. */
   get(key: string, options?: { range: { offset: number; length: number } }): Promise<R2ObjectBody | null>
+  /** As `R2Bucket.put`. */
   put(
     key: string,
     value: Uint8Array,
     options?: { onlyIf?: { etagMatches?: string; etagDoesNotMatch?: string }; httpMetadata?: R2HttpMetadata },
   ): Promise<R2Object | null>
+  /** As `R2Bucket.delete`. */
   delete(key: string): Promise<void>
+  /** As `R2Bucket.list`. */
   list(options: { prefix: string; cursor?: string }): Promise<R2List>
-  createMultipartUpload(
-    key: string,
-    options?: { httpMetadata?: R2HttpMetadata },
-  ): Promise<{ readonly uploadId: string }>
+  /** As `R2Bucket.createMultipartUpload`. */
+  createMultipartUpload(key: string, options?: { httpMetadata?: R2HttpMetadata }): Promise<R2Created>
+  /** As `R2Bucket.resumeMultipartUpload`. */
   resumeMultipartUpload(key: string, uploadId: string): R2Multipart
+}
+
+export interface R2Created {
+  readonly uploadId: string
 }
 
 export interface R2HttpMetadata {

@@ -1,3 +1,4 @@
+import { giveBack } from './blocks.ts'
 import { gatherer } from './gather.ts'
 import { write, writev } from './io.ts'
 
@@ -30,8 +31,7 @@ export interface VectorOptions {
 
 /**
  * Bytes gathered before they are written. Twice this, and one chunk, is about what an append holds in memory. Larger
- * ones save a few percent of the processor's time, but many uploads at a time need much more memory then. In pieces of
- * about 16 KiB and more (see `gatherer`), this is far fewer than the 1024 that Linux takes in one call.
+ * ones save a few percent of the processor's time, but many uploads at a time need much more memory then.
  */
 const vectorBytes = 512 * 1024
 
@@ -82,6 +82,7 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
       position += written
       rest = without(rest, written)
     }
+    giveBack(vector)
     options.onWritten?.(position)
     settle()
   }

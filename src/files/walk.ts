@@ -7,12 +7,12 @@ import { infoSuffix } from './paths.ts'
  * Ids of all records below a folder. Memory does not grow with their number. Hidden files and folders
  * are skipped, and folders that may not be read; only when `root` itself cannot be, this throws.
  */
-export async function* recordIds(root: string, folder = ''): AsyncGenerator<string> {
+export async function* recordIds(root: string, folder = '', suffix = infoSuffix): AsyncGenerator<string> {
   for await (const entry of entries(`${root}/${folder}`, folder !== '')) {
     const { name } = entry
     if (name.startsWith('.')) continue
-    if (entry.isDirectory()) yield* recordIds(root, `${folder}${name}/`)
-    else if (name.endsWith(infoSuffix)) yield folder + name.slice(0, -infoSuffix.length)
+    if (entry.isDirectory()) yield* recordIds(root, `${folder}${name}/`, suffix)
+    else if (name.endsWith(suffix)) yield folder + name.slice(0, -suffix.length)
   }
 }
 

@@ -13,6 +13,7 @@ export const grantedOperations: readonly GrantedOperation[] = ['create', 'inspec
 export interface Grant {
   /** The one upload it is about, which need not exist yet. */
   readonly uploadId: string
+  /** What may be done. */
   readonly operations: readonly GrantedOperation[]
   /** Milliseconds since the epoch after which it allows nothing. */
   readonly expiresAt: number

@@ -11,6 +11,7 @@ export interface SignedUrlContext {
   readonly grant?: Grant
 }
 
+/** What `signedUrlHooks` takes. */
 export interface SignedUrlOptions {
   /** What `createSigner` signs with. With several, URLs signed with any of them are taken. */
   readonly secret: string | readonly string[]

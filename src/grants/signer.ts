@@ -5,6 +5,7 @@ import { createKeys } from './jws.ts'
 /** Name of the query parameter that carries a grant. */
 export const parameter = 'grant'
 
+/** What `createSigner` takes. */
 export interface SignerOptions {
   /**
    * What the server knows, too (`FILELOFT_AUTH_URL_SECRET`, or `signedUrlHooks`): at least 32 bytes that nobody can
@@ -15,6 +16,7 @@ export interface SignerOptions {
   readonly url: string
 }
 
+/** What a URL allows that creates an upload. */
 export interface CreationOptions {
   /** Bytes that the upload may have, also where its length is told later. @default what the server allows */
   readonly maxSize?: number
@@ -34,6 +36,7 @@ export interface CreationOptions {
   readonly expiresInSeconds?: number
 }
 
+/** What the URL of an upload allows. */
 export interface UploadUrlOptions {
   /** What may be done with the upload. @default ['inspect', 'append'] */
   readonly operations?: readonly Exclude<GrantedOperation, 'create'>[]
@@ -43,6 +46,7 @@ export interface UploadUrlOptions {
   readonly claims?: Readonly<Record<string, unknown>>
 }
 
+/** What a client needs to create an upload and to find it again. */
 export interface SignedCreation {
   /** Where the client creates its upload: tus-js-client's `endpoint`. */
   readonly url: string
@@ -51,6 +55,7 @@ export interface SignedCreation {
    * has created even if it never got the answer.
    */
   readonly uploadUrl: string
+  /** Names that upload. */
   readonly uploadId: string
 }
 

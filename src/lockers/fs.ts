@@ -4,6 +4,7 @@ import { fileName } from '../files/paths.ts'
 import type { Lock, Locker } from '../locker.ts'
 import { memoryLocker } from './memory.ts'
 
+/** What `fsLocker` takes. */
 export interface FileLockerOptions {
   /** Folder for the lock files, on a file system with hard links. Made when it is missing. */
   readonly directory: string

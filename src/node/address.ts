@@ -11,3 +11,8 @@ export function parseAddress(text: string): Address | null {
   const port = Number(match?.[3])
   return host === undefined || port > 65_535 ? null : { host, port }
 }
+
+/** As people write it, and as `parseAddress` understands it. */
+export function formatAddress({ host, port }: Address): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}

@@ -5,7 +5,7 @@ import type { Store } from '../store.ts'
 import type { AppEnv } from './app-env.ts'
 import { exchangeOf } from './exchange.ts'
 import type { Feature } from './features.ts'
-import type { Logs } from './logger.ts'
+import type { Loggers } from './loggers.ts'
 
 /** Answers what the server is asked. */
 export type App = (request: Request, platform: Platform) => Response | Promise<Response>
@@ -13,7 +13,7 @@ export type App = (request: Request, platform: Platform) => Response | Promise<R
 interface AppOptions {
   readonly store: Store
   readonly mount: string
-  readonly logs: Logs
+  readonly logs: Loggers
   readonly features: readonly Feature[]
   /** Whether a shutdown has begun: load balancers are to look elsewhere. */
   readonly isClosing: () => boolean

@@ -3,6 +3,9 @@ import { variables } from './variables.ts'
 /** Where uploads are kept. */
 export type Backend = 'fs' | 's3' | 'gcs' | 'azure'
 
+/** Where uploads are kept on disk when nothing else is said. The images say it, whatever they store on. */
+export const defaultDirectory = '/var/lib/fileloft'
+
 type Key = keyof typeof variables
 
 /** What names each backend's place. */
@@ -30,7 +33,9 @@ export function chooseBackend(
   if (name !== 'fs' && !given.has(places[name])) {
     problems.push(`${nameOf('backend')} is "${name}" and needs ${nameOf(places[name])}`)
   }
-  const idle = [...given].filter((key) => isOfOther(key as Key, name)).map((key) => nameOf(key as Key))
+  const idle = [...given]
+    .filter((key) => isOfOther(key as Key, name) && !(key === 'dataDir' && settings[key] === defaultDirectory))
+    .map((key) => nameOf(key as Key))
   const unused = idle.map((each) => `${each} has no effect: the uploads are kept on ${name}`)
   if (name === 'azure') problems.push(...azureProblems(settings))
   const { partSize, bufferBudget } = settings

@@ -1,36 +1,37 @@
-import { readFileSync } from 'node:fs'
-import { openAuthorization } from './auth/authorization.ts'
-import { sign } from './auth/sign.ts'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
 import { openDemo, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
+import { askHealth } from './health.ts'
+import { importUploads } from './import.ts'
 import { helpText } from './help.ts'
-import { openHooks } from './hooks/feature.ts'
-import { listHooks, replayHooks } from './hooks/list.ts'
-import { openOutbox, openTransport } from './hooks/open.ts'
 import { createLogs, type Logs } from './logger.ts'
-import { type RunningServer, startServer } from './server.ts'
 import { redact } from './redact.ts'
+import { type Service, startService } from './service.ts'
 import { openStorage } from './storage.ts'
 import { readTls } from './tls.ts'
+import { version } from './version.ts'
 
 widenThreadPool(16)
-await run()
+/** Resolves once it is done; a server goes on behind it. Never rejects. */
+export const done: Promise<void> = run()
 
 async function run(): Promise<void> {
   try {
     const [first, ...others] = process.argv.slice(2)
     if (first === 'sign') {
+      const { sign } = await import('./auth/sign.ts')
       process.stdout.write(`${await sign(others)}\n`)
       return
     }
-    const { command, replay, config } = readCommandLine(process.argv.slice(2))
+    const { command, replay, dryRun, config } = readCommandLine(process.argv.slice(2))
     if (command === 'help') process.stdout.write(helpText())
     else if (command === 'version') process.stdout.write(`${version()}\n`)
     else if (command === 'check') await check(config)
+    else if (command === 'health') process.stdout.write(`${await askHealth(config)}\n`)
     else if (command === 'sweep') await sweep(config)
+    else if (command === 'import') await importAll(config, dryRun)
     else if (command === 'hooks') await hooks(config, replay)
     else await serve(config)
   } catch (error) {
@@ -43,6 +44,8 @@ async function run(): Promise<void> {
     }
   }
 }
+
+// What serving does not need is loaded only where it is used: it would stay in memory.
 
 async function serve(config: Config): Promise<void> {
   const logs = logsFor(config, 1)
@@ -64,8 +67,8 @@ async function serve(config: Config): Promise<void> {
     // A start that fails is told below.
     void starting.then(end, () => {})
   }
-  const end = async (server: RunningServer) => {
-    const isDone = await server.close()
+  const end = async (service: Service) => {
+    const isDone = await service.close()
     logs.server.info('stopped')
     await logs.flush()
     process.exit(isDone ? 0 : 1)
@@ -76,17 +79,19 @@ async function serve(config: Config): Promise<void> {
     'SIGHUP',
     () =>
       void starting.then(
-        (server) => server.reload(),
+        (service) => service.reload(),
         () => {},
       ),
   )
-  const starting = startServer(config, logs)
+  const starting = startService(config, logs)
   await starting
 }
 
 async function check(config: Config): Promise<void> {
   for (const warning of config.warnings) complain(warning)
   readTls(config)
+  const { openAuthorization } = await import('./auth/authorization.ts')
+  const { openTransport } = await import('./hooks/open.ts')
   openAuthorization(config, logsFor(config, 2).server)
   openTransport(config)
   if (config.demo) await openDemo(config)
@@ -101,6 +106,7 @@ async function sweep(config: Config): Promise<void> {
   const storage = await openStorage(config)
   const { store, locker } = storage
   const onError = (error: unknown) => logs.handler.error({ err: error }, 'failure')
+  const { openHooks } = await import('./hooks/feature.ts')
   // What a sweep completes and removes is told of as well.
   const hooks = openHooks(config, logs, storage)
   const told = combineHooks<RequestContext>([hooks?.hooks ?? {}])
@@ -112,7 +118,15 @@ async function sweep(config: Config): Promise<void> {
   await logs.flush()
 }
 
+async function importAll(config: Config, dryRun: boolean): Promise<void> {
+  const { place } = await openStorage(config)
+  const write = (line: string) => void process.stdout.write(`${line}\n`)
+  if (!(await importUploads(place, config, dryRun, write, complain))) process.exitCode = 1
+}
+
 async function hooks(config: Config, replay: CommandLine['replay']): Promise<void> {
+  const { listHooks, replayHooks } = await import('./hooks/list.ts')
+  const { openOutbox, openTransport } = await import('./hooks/open.ts')
   const storage = await openStorage(config)
   const outbox = openOutbox(storage)
   const write = (line: string) => void process.stdout.write(`${line}\n`)
@@ -130,13 +144,6 @@ function logsFor({ log, logFormat }: Config, fd: 1 | 2): Logs {
   const isTerminal = (fd === 1 ? process.stdout : process.stderr).isTTY
   const format = logFormat === 'auto' ? (isTerminal ? 'text' : 'json') : logFormat
   return createLogs({ filter: log, format, colors: isTerminal, fd })
-}
-
-function version(): string {
-  const { version: value } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  return value
 }
 
 function complain(problem: string): void {

@@ -27,6 +27,8 @@ export interface CommandLine {
   readonly command: (typeof commands)[number] | 'help' | 'version'
   /** What `fileloft hooks replay` names: ids of events, or all that are dead. Null for a list. */
   readonly replay: readonly string[] | 'all' | null
+  /** Whether `fileloft import` shall only tell what it would do. */
+  readonly dryRun: boolean
   readonly config: Config
 }
 
@@ -49,7 +51,7 @@ interface Source {
   readonly label: string
 }
 
-const commands = ['serve', 'check', 'sweep', 'sign', 'upload', 'hooks'] as const
+const commands = ['serve', 'check', 'health', 'sweep', 'sign', 'upload', 'hooks', 'import'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
 
@@ -58,13 +60,17 @@ const names = entries.map(([, { name }]) => name)
  * @throws ConfigError with all problems at once.
  */
 export function readCommandLine(args: readonly string[], environment: Environment = process.env): CommandLine {
-  const { command, replay, flags, problems } = readArguments(args)
-  if (command === 'help' || command === 'version') return { command, replay, config: readConfig({}, new Map(), []) }
+  const { command, replay, dryRun, flags, problems } = readArguments(args)
+  const line = { command, replay, dryRun }
+  if (command === 'help' || command === 'version') return { ...line, config: readConfig({}, new Map(), []) }
   const config = readConfig(environment, flags, problems)
   if (replay !== null && config.hooksUrl === undefined && config.hooksDir === undefined) {
     throw new ConfigError([`replay needs ${variables.hooksUrl.name} or ${variables.hooksDir.name}`])
   }
-  return { command, replay, config }
+  if (command === 'import' && config.backend !== 'fs') {
+    throw new ConfigError([`import is for uploads on a disk; the configuration names the backend ${config.backend}`])
+  }
+  return { ...line, config }
 }
 
 /**
@@ -243,6 +249,7 @@ function keysOf(prefix: string): (keyof Settings)[] {
 function readArguments(args: readonly string[]): {
   command: CommandLine['command']
   replay: CommandLine['replay']
+  dryRun: boolean
   flags: Map<string, Source>
   problems: string[]
 } {
@@ -250,6 +257,7 @@ function readArguments(args: readonly string[]): {
     help: { type: 'boolean', short: 'h' },
     version: { type: 'boolean', short: 'V' },
     all: { type: 'boolean' },
+    'dry-run': { type: 'boolean' },
   }
   for (const [, { name, isSwitch }] of entries) options[flagOf(name)] = { type: isSwitch ? 'boolean' : 'string' }
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true })
@@ -259,6 +267,7 @@ function readArguments(args: readonly string[]): {
   const words: string[] = []
   let special: 'help' | 'version' | null = null
   let all = false
+  let dryRun = false
   for (const token of tokens) {
     if (token.kind === 'positional') words.push(token.value)
     if (token.kind !== 'option') continue
@@ -269,6 +278,10 @@ function readArguments(args: readonly string[]): {
     }
     if (flag === 'all') {
       all = true
+      continue
+    }
+    if (flag === 'dry-run') {
+      dryRun = true
       continue
     }
     const variable = entries.find(([, { name }]) => flagOf(name) === flag)?.[1]
@@ -297,7 +310,8 @@ function readArguments(args: readonly string[]): {
     for (const extra of more) problems.push(`${JSON.stringify(extra)} is one word too many`)
     if (all) problems.push('--all is for `fileloft hooks replay`')
   }
-  return { command: special ?? command ?? 'serve', replay, flags, problems }
+  if (dryRun && command !== 'import') problems.push('--dry-run is for `fileloft import`')
+  return { command: special ?? command ?? 'serve', replay, dryRun, flags, problems }
 }
 
 /** What stands after `hooks`. */

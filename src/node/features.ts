@@ -1,6 +1,6 @@
 import type { Hono } from 'hono'
 import type { AppEnv } from './app-env.ts'
-import { openAuthorization } from './auth/authorization.ts'
+import { hasAuthorization } from './auth/check.ts'
 import { ownerOf } from './auth/owner.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { UploadHooks } from '../hooks.ts'
@@ -9,9 +9,9 @@ import type { TusHandler } from '../options.ts'
 import type { Store } from '../store.ts'
 import type { Config } from './config.ts'
 import type { Exchange } from './exchange.ts'
-import { openHooks } from './hooks/feature.ts'
-import type { Logs } from './logger.ts'
+import type { Loggers } from './loggers.ts'
 import type { Metrics } from './metrics/feature.ts'
+import type { HookMetrics } from './metrics/hook-metrics.ts'
 import type { Meters } from './metrics/meters.ts'
 import { quotaFeature } from './quota/feature.ts'
 import { quotaLimits } from './quota/limits.ts'
@@ -50,7 +50,7 @@ export interface Feature {
  */
 export async function openFeatures(
   config: Config,
-  logs: Logs,
+  logs: Loggers,
   storage: Storage,
   shared: Shared,
 ): Promise<readonly Feature[]> {
@@ -58,8 +58,8 @@ export async function openFeatures(
   const metrics = wantsMetrics(config) ? await openMetrics(config, storage, shared) : null
   const quota = quotaOf(config, shared, metrics?.meters)
   // What is to have spans of its own in a trace: features that ask others, not those that only count.
-  const authorization = openAuthorization(config, logs.server)
-  const webhooks = openHooks(config, logs, storage, metrics?.hookMetrics)
+  const authorization = hasAuthorization(config) ? await openAuthorization(config, logs) : null
+  const webhooks = hasHooks(config) ? await openHooks(config, logs, storage, metrics?.hookMetrics) : null
   const asking = [authorization, webhooks].filter((feature) => feature !== null)
   const demo = config.demo ? await openDemo(config) : null
   const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing, demo]
@@ -86,7 +86,23 @@ export function combineFeatures(
   }
 }
 
-/** The packages that count are loaded only where something is counted. */
+// What is switched off is not loaded: each module costs memory, in each thread.
+
+async function openAuthorization(config: Config, logs: Loggers): Promise<Feature | null> {
+  const authorization = await import('./auth/authorization.ts')
+  return authorization.openAuthorization(config, logs.server)
+}
+
+async function openHooks(
+  config: Config,
+  logs: Loggers,
+  storage: Storage,
+  metrics: HookMetrics | undefined,
+): Promise<Feature | null> {
+  const hooks = await import('./hooks/feature.ts')
+  return hooks.openHooks(config, logs, storage, metrics)
+}
+
 async function openMetrics(config: Config, storage: Storage, shared: Shared): Promise<Metrics> {
   const { meteredFeature } = await import('./metrics/feature.ts')
   return meteredFeature(config, storage, shared)
@@ -114,6 +130,11 @@ function quotaOf(config: Config, { ledger }: Shared, meters: Meters | undefined)
       claims === undefined || authOwnerClaim === undefined ? null : ownerOf(claims, authOwnerClaim),
     ...(meters && { onRefusal: (limit) => meters.refusals.inc({ limit }) }),
   })
+}
+
+/** Whether anybody is told or asked of what happens. */
+function hasHooks({ hooksUrl, hooksDir }: Config): boolean {
+  return hooksUrl !== undefined || hooksDir !== undefined
 }
 
 /** Whether anything is counted. */

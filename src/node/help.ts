@@ -15,7 +15,10 @@ Usage: fileloft [command] [flags]
 Commands:
   serve      answer requests (the default)
   check      check the configuration and the store, and exit
+  health     ask the server that runs with these settings whether it lives, and exit
   sweep      remove expired uploads once, and exit
+  import     take over what tusd, @tus/server or fileloft for Rust have stored in
+             the directory, and exit; --dry-run only tells what it would do
   sign       print a signed upload URL (fileloft sign --help)
   upload     upload files to a tus server (fileloft upload --help)
   hooks      list the hooks that wait to be delivered and those that were given up, and exit

@@ -1,2 +1,3 @@
 export { toNodeListener } from './listener.ts'
 export { storageFetch } from './storage-fetch.ts'
+export type { Incoming, Outgoing } from './platform.ts'

@@ -1,28 +1,58 @@
 import { once } from 'node:events'
 import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
-import { connect, type Server } from 'node:net'
+import { connect, createServer, type ListenOptions, type Server } from 'node:net'
 import { dirname, resolve } from 'node:path'
+import { type Address, formatAddress } from './address.ts'
 import type { Config } from './config.ts'
 
 /**
- * Starts to listen where the configuration says; returns the address as people write it.
+ * Starts to listen where the configuration says; returns the address with its real port, or the path of the socket.
+ * @param shared Where servers of other threads listen as well, instead: the system deals connections out to all of them.
  * @throws Error that says in one line why it cannot.
  */
-export async function listen(server: Server, config: Config): Promise<string> {
-  const { unixSocket, unixSocketMode, bind } = config
-  const name = unixSocket === undefined ? `${bracket(bind.host)}:${bind.port}` : resolve(unixSocket)
-  try {
-    if (unixSocket === undefined) {
-      server.listen(bind.port, bind.host)
-      await once(server, 'listening')
-      return tcpAddress(server)
-    }
+export async function listen(server: Server, config: Config, shared: Address | null): Promise<Address | string> {
+  const { unixSocket, unixSocketMode } = config
+  const bind = shared ?? config.bind
+  if (unixSocket === undefined) {
+    return explained(formatAddress(bind), () => listenOnPort(server, bind, { reusePort: shared !== null }))
+  }
+  const name = resolve(unixSocket)
+  return explained(name, async () => {
     await removeStale(name)
     await listenOnSocket(server, name, unixSocketMode)
     return name
+  })
+}
+
+/**
+ * Listens for a moment without sharing, and finds the port if any will do: a port that is shared can also be had by
+ * another process of this user, which would silently get half of the connections.
+ * @throws Error that says in one line why it cannot.
+ */
+export async function claimPort(address: Address): Promise<Address> {
+  return explained(formatAddress(address), async () => {
+    const probe = createServer()
+    const found = await listenOnPort(probe, address)
+    probe.close()
+    await once(probe, 'close')
+    return found
+  })
+}
+
+async function explained<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
   } catch (error) {
     throw new Error(`Cannot listen on ${name}: ${reasonOf(error)}`, { cause: error })
   }
+}
+
+async function listenOnPort(server: Server, { host, port }: Address, options: ListenOptions = {}): Promise<Address> {
+  server.listen({ ...options, host, port })
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
+  return { host: address.address, port: address.port }
 }
 
 async function listenOnSocket(server: Server, path: string, mode: number | undefined): Promise<void> {
@@ -59,16 +89,6 @@ async function answers(path: string): Promise<boolean> {
   } finally {
     socket.destroy()
   }
-}
-
-function tcpAddress(server: Server): string {
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
-  return `${bracket(address.address)}:${address.port}`
-}
-
-function bracket(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
 }
 
 const reasons: Readonly<Record<string, string>> = {

@@ -1,18 +1,12 @@
-import { type DestinationStream, destination as openDestination, type Logger, pino } from 'pino'
+import { type DestinationStream, destination as openDestination } from 'pino'
 import { prettyFactory } from 'pino-pretty'
-import { type Filter, levelOf } from './filter.ts'
-import { loggedError } from './redact.ts'
+import type { Filter } from './filter.ts'
+import { createLoggers, type Loggers } from './loggers.ts'
 
-/** Where messages go, by the part of the server they come from. */
-export interface Logs {
-  /** Start, stop, certificates, sweeps: `fileloft_server`. */
-  readonly server: Logger
-  /** A line for each request: `fileloft::http`. */
-  readonly http: Logger
-  /** Failures of the handler and its store: `fileloft::handler`. */
-  readonly handler: Logger
-  /** What became of hooks: `fileloft::hooks`. */
-  readonly hooks: Logger
+/** The log of the process. */
+export interface Logs extends Loggers {
+  /** Writes lines that another thread has logged, whole ones only. */
+  write(lines: string): void
   /** Resolves once everything logged so far is written. */
   flush(): Promise<void>
   /** Writes what is still on its way at once, for a process that dies. */
@@ -35,26 +29,12 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
   // A reader that has gone (`fileloft | head`) must not take the server with it.
   output.on('error', () => {})
   const stream = format === 'json' ? output : pretty(output, colors)
-  const root = pino(
-    {
-      level: 'trace',
-      base: null,
-      serializers: { err: loggedError },
-      timestamp: isoTimes(),
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    stream,
-  )
-  const child = (target: string) => {
-    // `fileloft_server` is what the filter calls all of it.
-    const level = levelOf(filter, target.replace(/^fileloft_server/, 'fileloft'))
-    return root.child({ target }, { level })
-  }
   return {
-    server: child('fileloft_server'),
-    http: child('fileloft::http'),
-    handler: child('fileloft::handler'),
-    hooks: child('fileloft::hooks'),
+    ...createLoggers(filter, stream),
+    write(lines) {
+      if (format === 'json') output.write(lines)
+      else for (const line of lines.trimEnd().split('\n')) stream.write(`${line}\n`)
+    },
     flush: () => new Promise((resolve) => output.flush(() => resolve())),
     flushNow() {
       try {
@@ -63,21 +43,6 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
         // Nothing was written yet, or nobody is there to read it.
       }
     },
-  }
-}
-
-/** Times as pino's `isoTime` writes them, for less than half: the date is written anew each second only. */
-function isoTimes(): () => string {
-  let second = -1
-  let start = ''
-  return () => {
-    const now = Date.now()
-    const ms = now % 1000
-    if (now - ms !== second) {
-      second = now - ms
-      start = `,"time":"${new Date(second).toISOString().slice(0, -4)}`
-    }
-    return `${start}${String(ms).padStart(3, '0')}Z"`
   }
 }
 

@@ -1,33 +1,34 @@
+import type { SecureContextOptions } from 'node:tls'
 import { getRequestListener } from '@hono/node-server'
 import { combineHooks } from '../combine.ts'
 import { createTusHandler } from '../handler.ts'
 import type { UploadEvent } from '../hooks.ts'
+import type { TusHandler } from '../options.ts'
 import { logWhenDone } from './access-log.ts'
-import type { Address } from './address.ts'
+import { type Address, formatAddress } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
-import type { MetricsServer } from './metrics/endpoint.ts'
 import { type Exchange, exchangeOf, linkExchange, openExchange } from './exchange.ts'
 import { combineFeatures, openFeatures, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
+import { tendHeap } from './heap.ts'
 import { createHttp } from './http.ts'
 import { closeUnlessComplete } from './linger.ts'
 import { listen } from './listen.ts'
-import type { Logs } from './logger.ts'
+import type { Loggers } from './loggers.ts'
 import type { Incoming, Outgoing } from './platform.ts'
-import { quotaLimits } from './quota/limits.ts'
 import { hostOf } from './request.ts'
-import { createShared, type Shared } from './shared.ts'
+import type { Shared } from './shared.ts'
 import { cutWhenStuck } from './stuck.ts'
 import { openStorage, type Storage } from './storage.ts'
-import { startSweeping } from './sweeper.ts'
 import { readTls } from './tls.ts'
 
 export interface RunningServer {
-  /** Where it listens: `127.0.0.1:8080`, or the path of a Unix socket. */
-  readonly address: string
-  /** Reads the certificate again; a bad one is logged and the present one stays. */
-  reload(): void
+  /** Where it listens, as people write it: `http://127.0.0.1:8080`, `unix:/run/fileloft.sock`. */
+  readonly url: string
+  readonly handler: TusHandler
+  /** Takes another certificate for connections from now on. */
+  setTls(tls: SecureContextOptions): void
   /**
    * Stops accepting, lets running uploads store what they have and answer, and ends what is left when the time is
    * over. Never rejects. False when work on a request, not just its connection, had to be given up.
@@ -35,15 +36,29 @@ export interface RunningServer {
   close(): Promise<boolean>
 }
 
+export interface ServerOptions {
+  /** What all threads do as one. */
+  readonly shared: Shared
+  /** Where uploads are kept. @default what the configuration says */
+  readonly storage?: Storage
+  /**
+   * Asked where to listen, once all else is ready, if other threads listen there as well. @default alone, where the
+   * configuration says
+   */
+  readonly sharedAddress?: () => Promise<Address>
+}
+
 /**
- * Starts the server.
+ * Starts to serve, in the main thread or in another one. What the process does once is not here: see service.ts.
  * @throws Error (StoreError for the store) that says in one line why it cannot.
  */
-export async function startServer(config: Config, logs: Logs, storage?: Storage): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  logs: Loggers,
+  { shared, storage, sharedAddress }: ServerOptions,
+): Promise<RunningServer> {
   const opened = storage ?? (await openStorage(config))
-  const { about, notice, full } = opened
   const tls = readTls(config)
-  const shared = createShared(quotaLimits(config))
   const features = await openFeatures(config, logs, opened, shared)
   const { onReceived, locker, store, wrapHandler } = combineFeatures(features, opened)
   const noteId = ({ upload, request }: UploadEvent) => {
@@ -64,10 +79,13 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   const handler = wrapHandler(plainHandler)
   const mount = config.basePath.replace(/\/$/, '')
   let closing = false
+  const heap = tendHeap()
+  const onChunk = both(heap.countBytes, onReceived)
   const app = createApp(handler, { store, mount, logs, features, isClosing: () => closing })
 
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
-    const exchange = openExchange(incoming, outgoing, onReceived)
+    heap.countRequest()
+    const exchange = openExchange(incoming, outgoing, onChunk)
     for (const feature of features) feature.onExchange?.(exchange)
     logWhenDone(logs.http, mount, exchange)
     incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
@@ -85,36 +103,17 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
     void getRequestListener(answer, listenerOptions)(incoming, outgoing)
   }
 
-  const metrics = config.metricsBind === undefined ? null : await openMetricsPort(config.metricsBind, shared)
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
-  const address = await listen(http.server, config)
+  const address = await listen(http.server, config, (await sharedAddress?.()) ?? null)
   http.server.on('error', (error) => logs.server.error({ err: error }, 'server error'))
-  const sweeps = config.enableExpiration || config.enableConcatenation
-  const stopSweeping = sweeps ? startSweeping(handler, config.sweepInterval * 1000, logs.server) : () => {}
-
-  for (const warning of config.warnings) logs.server.warn(warning)
-  if (notice !== null) logs.server.warn(notice)
-  if (full !== null) logs.server.warn({ err: full }, 'the storage is full; uploads are refused until there is space')
-  const protocol = config.unixSocket !== undefined ? 'unix:' : tls === null ? 'http://' : 'https://'
-  const { extensions } = handler
-  const place = { address: `${protocol}${address}`, path: config.basePath, ...about, extensions }
-  logs.server.info({ ...place, ...(metrics && { metrics: `http://${metrics.address}/metrics` }) }, 'listening')
+  const protocol = tls === null ? 'http://' : 'https://'
 
   return {
-    address,
-    reload() {
-      try {
-        const next = readTls(config)
-        if (next === null) return
-        http.setTls(next)
-        logs.server.info('certificate reloaded')
-      } catch (error) {
-        logs.server.error({ err: error }, 'the new certificate is not used')
-      }
-    },
+    url: typeof address === 'string' ? `unix:${address}` : `${protocol}${formatAddress(address)}`,
+    handler,
+    setTls: (next) => http.setTls(next),
     async close() {
       closing = true
-      stopSweeping()
       const gone = http.close()
       const timeoutMs = config.shutdownTimeout * 1000
       let isDone = false
@@ -122,9 +121,7 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
         isDone = true
       })
       const ended = Promise.all([done, gone]).then(() => Promise.all(features.map(async ({ close }) => close?.())))
-      const inTime = await within(timeoutMs, ended)
-      await metrics?.close()
-      if (inTime) return true
+      if (await within(timeoutMs, ended)) return true
       logs.server.warn(`requests were still running after ${config.shutdownTimeout} s`)
       http.destroy()
       return isDone
@@ -132,10 +129,14 @@ export async function startServer(config: Config, logs: Logs, storage?: Storage)
   }
 }
 
-/** Loaded only where it is used. */
-async function openMetricsPort(address: Address, shared: Shared): Promise<MetricsServer> {
-  const { serveMetrics } = await import('./metrics/endpoint.ts')
-  return serveMetrics(address, () => shared.metrics())
+type CountBytes = (size: number) => void
+
+function both(one: CountBytes, other: CountBytes | null): CountBytes {
+  if (other === null) return one
+  return (size) => {
+    one(size)
+    other(size)
+  }
 }
 
 /** What tells in the log which request failed. */

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Counts } from './metrics/meters.ts'
 import { createLedger, type Ledger, type QuotaLimits } from './quota/ledger.ts'
-import { connectPort, type Methods } from './rpc.ts'
+import { connectPort, type Methods, type Remote } from './rpc.ts'
 
 /** What the threads that serve together do as one: limits and metrics are those of the process. */
 export interface Shared {
@@ -24,14 +24,31 @@ type MainMethods = Readonly<Pick<Ledger, 'enter' | 'leave' | 'charge'>> & {
 } & Methods
 
 /** What another thread does for the main one. */
-type ThreadMethods = { readonly collect: () => Promise<Counts> } & Methods
+type ThreadMethods = {
+  readonly collect: () => Promise<Counts>
+  /** Answers once the main thread has been told what was to be told before. */
+  readonly ping: () => void
+} & Methods
 
 /** Milliseconds that a thread may be busy with something else. */
 const timeoutMs = 5_000
 
 /** To be made once, in the main thread. */
 export function createShared(limits: QuotaLimits): MainShared {
-  const ledger = createLedger(limits)
+  const own = createLedger(limits)
+  const threads: Pick<Remote<ThreadMethods>, 'ping'>[] = []
+  /** A client that has its answer from another thread may ask before that one has told that its place is free. */
+  const enterOnceTold: Ledger['enter'] = async (client, slot) => {
+    await Promise.allSettled(threads.map((thread) => thread.ping()))
+    return own.enter(client, slot)
+  }
+  const ledger: Ledger = {
+    ...own,
+    enter(client, slot) {
+      const refusal = own.enter(client, slot)
+      return refusal === null || threads.length === 0 ? refusal : enterOnceTold(client, slot)
+    },
+  }
   const members: (() => Promise<Counts>)[] = []
   let whole: ReturnType<typeof loadProcessMetrics> | undefined
   const metrics = async () => {
@@ -55,6 +72,7 @@ export function createShared(limits: QuotaLimits): MainShared {
       }
       const thread = connectPort<ThreadMethods>(port, methods, timeoutMs)
       members.push(() => thread.collect())
+      threads.push(thread)
     },
   }
 }
@@ -63,7 +81,7 @@ export function createShared(limits: QuotaLimits): MainShared {
 export function joinShared(port: MessagePort): Shared {
   const members: (() => Promise<Counts>)[] = []
   const collect = async (): Promise<Counts> => (await members[0]?.()) ?? []
-  const main = connectPort<MainMethods>(port, { collect }, timeoutMs)
+  const main = connectPort<MainMethods>(port, { collect, ping() {} }, timeoutMs)
   return {
     ledger: {
       enter: (client, slot) => main.enter(client, slot),

@@ -4,10 +4,9 @@ import { StoreError } from '../errors.ts'
 import { fsLocker } from '../lockers/fs.ts'
 import type { Store } from '../store.ts'
 import { fileStore } from '../stores/fs.ts'
+import { defaultDirectory } from './backend.ts'
 import type { Config } from './config.ts'
 import type { Storage } from './storage.ts'
-
-const defaultDirectory = '/var/lib/fileloft'
 
 /**
  * Opens the store in its directory and asks whether it can be used.

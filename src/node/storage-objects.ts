@@ -3,6 +3,7 @@ import type { Bucket } from '../objects/bucket.ts'
 import { objectStore, type ObjectStoreOptions } from '../objects/store.ts'
 import type { Backend } from './backend.ts'
 import type { Config } from './config.ts'
+import { backendPackages } from './packages.ts'
 import { storageFetch } from './storage-fetch.ts'
 import type { Storage } from './storage.ts'
 import { storageObservers } from './storage-observers.ts'
@@ -13,13 +14,6 @@ interface Opened {
   readonly bucket: Bucket
   /** For messages. */
   readonly place: string
-}
-
-/** What has to be installed beside fileloft for each backend: whoever uses another one does without. */
-const packages: Readonly<Record<Objects, string>> = {
-  s3: 'aws4fetch @aws-sdk/credential-providers',
-  gcs: '@google-cloud/storage',
-  azure: '@azure/storage-blob @azure/identity',
 }
 
 /**
@@ -48,7 +42,7 @@ async function open(config: Config, backend: Objects): Promise<Opened> {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
       throw new Error(
-        `The backend ${backend} needs packages that are not installed: npm install ${packages[backend]}`,
+        `The backend ${backend} needs packages that are not installed: npm install ${backendPackages[backend].join(' ')}`,
         {
           cause: error,
         },

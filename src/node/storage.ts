@@ -5,7 +5,6 @@ import type { Bucket } from '../objects/bucket.ts'
 import type { Store } from '../store.ts'
 import type { Config } from './config.ts'
 import { openFiles } from './storage-fs.ts'
-import { openBucket } from './storage-objects.ts'
 
 /** Where the configuration says that uploads are kept. */
 export interface Storage {
@@ -29,6 +28,9 @@ export interface Storage {
  * Opens the store and asks whether it can be used.
  * @throws StoreError when it cannot, for another reason than that it is full.
  */
-export function openStorage(config: Config): Promise<Storage> {
-  return config.backend === 'fs' ? openFiles(config) : openBucket(config, config.backend)
+export async function openStorage(config: Config): Promise<Storage> {
+  if (config.backend === 'fs') return openFiles(config)
+  // Not to be in memory beside files.
+  const { openBucket } = await import('./storage-objects.ts')
+  return openBucket(config, config.backend)
 }

@@ -70,6 +70,16 @@ export const variables = {
   ),
   unixSocket: variable('FILELOFT_UNIX_SOCKET', text, 'Unix socket to listen on instead; not with TLS'),
   unixSocketMode: variable('FILELOFT_UNIX_SOCKET_MODE', mode, 'File mode of the Unix socket, such as 0660'),
+  workers: required(
+    'FILELOFT_WORKERS',
+    parsed('auto, or a whole number from 1 to 64', (value) => {
+      if (value.toLowerCase() === 'auto') return 'auto'
+      const number = Number(value)
+      return /^\d+$/.test(value) && number >= 1 && number <= 64 ? number : null
+    }),
+    'Threads that serve: a number, or auto = one per processor and at most 2, one on object storage',
+    'auto',
+  ),
   dataDir: variable(
     'FILELOFT_DATA_DIR',
     text,

@@ -1,6 +1,6 @@
 import type { AppendOptions } from '../store.ts'
-import { type Engine, restOf } from './engine.ts'
-import { gather, mayForget, tooLong } from './gather.ts'
+import { type Engine, mayForget, restOf, tooLong } from './engine.ts'
+import { gather } from './gather.ts'
 import type { ObjectUpload, Rest } from './record.ts'
 
 /** Appends a body to an upload: what came of it is in the record, or with whoever completes the upload. */

@@ -136,7 +136,9 @@ export interface ListedObject {
 
 /** Headers that the object is later served with. */
 export interface ObjectHeaders {
+  /** `Content-Type`. */
   readonly contentType?: string
+  /** `Content-Disposition`. */
   readonly contentDisposition?: string
 }
 

@@ -6,6 +6,7 @@ import type { Keys } from './keys.ts'
 import type { StorageObserver } from './observer.ts'
 import { formatRecord, nothing, type ObjectUpload, parseRecord, type Rest } from './record.ts'
 import type { Calls } from './retry.ts'
+import type { AppendOptions } from '../store.ts'
 
 /** What everything in this folder works with. */
 export interface Engine {
@@ -106,4 +107,13 @@ export function multipartOf({ keys }: Engine, upload: ObjectUpload, multipartId:
 /** Somebody else has changed or removed the record. */
 export function overtaken({ bucket }: Engine, id: string): StoreError {
   return new StoreError('lock_lost', `The record of ${id} in ${bucket.name} was changed by another process`)
+}
+
+/** Whether an append needs the tail that it found no more once it is on its way: nothing will have to be undone. */
+export function mayForget({ atomic = false, bounded = false }: AppendOptions): boolean {
+  return bounded && !atomic
+}
+
+export function tooLong({ id }: ObjectUpload): StoreError {
+  return new StoreError('corrupt', `The body is longer than what is left of ${id}`)
 }

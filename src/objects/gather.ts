@@ -2,12 +2,15 @@ import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
 import type { Holder } from './buffers.ts'
 import { partNumbers } from './claims.ts'
-import { commit, type Engine, lostMultipart, multipartOf, restOf } from './engine.ts'
+import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
 import { isUsedUp, largerBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
+
+/** How often within a checkpoint's time it is looked whether the client has fallen silent. */
+const looks = 5
 
 /** Milliseconds in which a part has to be filled for the ones after it to be larger. */
 const fastMs = 500
@@ -66,6 +69,9 @@ export function gather(
   /** The body has ended: what is left to do is done in its order, with nothing beside it. */
   let ending = false
   let ticks = 0
+  let looked = 0
+  /** Whether bytes have come since it was looked. */
+  let moving = false
   let told = before.offset
   /** Parts in a row that were filled quickly. */
   let growth = 0
@@ -77,7 +83,7 @@ export function gather(
     since: 0,
     release: () => (busy === null ? aside(letGo) : void busy.then(() => aside(letGo))),
   }
-  const timer = setInterval(() => aside(checkpoint), engine.checkpointMs)
+  const timer = setInterval(() => aside(look), engine.checkpointMs / looks)
 
   const planState = (): PlanState => ({ length, stored: inParts, used: numbers.used, first })
   const position = (): number => inParts + (buffer === null ? carried : filled)
@@ -128,7 +134,8 @@ export function gather(
     const opened = await buffers.take(wanted, holder)
     try {
       if (carried > 0) {
-        const { tail } = committed.rest.tail.byteLength === carried ? committed.rest : await tailAgain()
+        const isHere = committed.rest.tail.byteLength === carried
+        const { tail } = isHere ? committed.rest : await restOf(engine, { ...committed, rest: null })
         opened.set(tail)
         forgetTail()
       }
@@ -147,10 +154,6 @@ export function gather(
     if (!mayForget(options)) return
     committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
     before = { ...before, rest: { ...before.rest, tail: nothing.tail } }
-  }
-
-  async function tailAgain(): Promise<Rest> {
-    return restOf(engine, { ...committed, rest: null })
   }
 
   /** Sends what is in the buffer as the next part; resolves when it is on its way. */
@@ -241,6 +244,25 @@ export function gather(
     told = Math.max(told, offset)
   }
 
+  async function look(): Promise<void> {
+    const isStill = !moving
+    moving = false
+    if (++looked % looks === 0) await checkpoint()
+    else if (isStill) await recordAll()
+  }
+
+  /**
+   * Who has fallen silent may have lost the connection, and be back at another server in a moment, which finds what is
+   * recorded. Of one that is only slow, and silent again and again, not each time the whole tail.
+   */
+  async function recordAll(): Promise<void> {
+    if (atomic || inFlight > 0) return
+    const parts = contiguous()
+    const isNew = filled - recordedTail > recordedTail / 4
+    if (parts.length === committed.rest.parts.length && (buffer === null || !isNew)) return
+    await record({ parts, tail: buffer?.slice(0, filled) ?? nothing.tail })
+  }
+
   /** Records the parts that came to rest, or, of a client too slow to fill one, its bytes so far. */
   async function checkpoint(): Promise<void> {
     if (atomic) return
@@ -299,9 +321,8 @@ export function gather(
       }),
 
     async add(chunk) {
-      if (length !== null && position() + chunk.byteLength > length) {
-        throw tooLong(before)
-      }
+      if (length !== null && position() + chunk.byteLength > length) throw tooLong(before)
+      moving = true
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
@@ -374,12 +395,4 @@ export function gather(
       buffer = null
     },
   }
-}
-
-export function mayForget({ atomic = false, bounded = false }: AppendOptions): boolean {
-  return bounded && !atomic
-}
-
-export function tooLong({ id }: ObjectUpload): StoreError {
-  return new StoreError('corrupt', `The body is longer than what is left of ${id}`)
 }

@@ -1,6 +1,9 @@
 import type { Bucket } from './bucket.ts'
 
-/** The calls that are told about, named as in `Bucket`. */
+/**
+ * The calls that are told about: `get`, `read`, `head`, `put`, `delete`, `list`, `createMultipart`, `putPart`,
+ * `copyPart`, `complete`, `abort`, `multiparts`, `check`.
+ */
 export type StorageCall = Exclude<keyof Bucket, 'name' | 'limits'>
 
 /** Watches what a store asks of its storage: for metrics and traces. None of these may throw. */
@@ -18,7 +21,9 @@ export interface StorageObserver {
 
 /** Bytes of memory for parts. */
 export interface BufferMemory {
+  /** Taken now. */
   readonly used: number
+  /** Most there may be. */
   readonly budget: number
 }
 

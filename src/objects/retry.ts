@@ -2,6 +2,7 @@ import { StoreError } from '../errors.ts'
 import type { Bucket, CallOptions } from './bucket.ts'
 import type { StorageCall, StorageObserver } from './observer.ts'
 
+/** How often a call to the storage is made, and how long it may take. */
 export interface RetryOptions {
   /** Most times that a call is made. @default 6 */
   readonly attempts?: number

@@ -17,6 +17,7 @@ import { readObject } from './read.ts'
 import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest } from './record.ts'
 import { limited, retrying, type RetryOptions } from './retry.ts'
 
+/** How uploads are kept on object storage, whichever it is. */
 export interface ObjectStoreOptions {
   /**
    * Bytes of a part, where nothing asks for more: an upload too long for the number of parts that the storage allows

@@ -3,8 +3,14 @@ import { objectStore, type ObjectStoreOptions } from '../objects/store.ts'
 import type { ObjectUpload } from '../objects/record.ts'
 import type { Store } from '../store.ts'
 
-export type { AzureTokenCredential } from '../buckets/azure-client.ts'
+export type { BufferMemory, StorageCall, StorageObserver } from '../objects/observer.ts'
+export type { ObjectHeaders } from '../objects/bucket.ts'
+export type { RetryOptions } from '../objects/retry.ts'
+export type { ObjectStoreOptions }
 
+export type { AzureToken, AzureTokenCredential } from '../buckets/azure-client.ts'
+
+/** What `azureStore` takes: where the container is, and how uploads are kept in it. */
 export interface AzureStoreOptions extends AzureBucketOptions, ObjectStoreOptions {}
 
 /**

@@ -13,6 +13,7 @@ import { parseRecord, readRecordText, type FileUpload } from '../files/record.ts
 import { recordIds } from '../files/walk.ts'
 import type { Store } from '../store.ts'
 
+/** What `fileStore` takes. */
 export interface FileStoreOptions {
   /**
    * Where uploads are kept. Made when it is missing. One file system: subfolders may not be mounts of others.

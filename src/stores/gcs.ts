@@ -4,8 +4,15 @@ import type { ObjectUpload } from '../objects/record.ts'
 import { objectStore, type ObjectStoreOptions } from '../objects/store.ts'
 import type { Store } from '../store.ts'
 
+export type { BufferMemory, StorageCall, StorageObserver } from '../objects/observer.ts'
+export type { ObjectHeaders } from '../objects/bucket.ts'
+export type { RetryOptions } from '../objects/retry.ts'
+export type { ObjectStoreOptions }
+
+/** What `gcsStore` takes: where the bucket is, and how uploads are kept in it. */
 export interface GcsStoreOptions extends GcsOptions, ObjectStoreOptions {}
 
+/** Where a bucket of Google Cloud Storage is, and who asks. */
 export interface GcsOptions {
   /** Has to exist. */
   readonly bucket: string
@@ -41,8 +48,11 @@ export interface GcsOptions {
   readonly storage?: Storage
 }
 
+/** A service account, as its key file has it. */
 export interface GcsCredentials {
+  /** The account's address. */
   readonly client_email: string
+  /** Its key, as PEM. */
   readonly private_key: string
 }
 

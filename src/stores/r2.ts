@@ -4,8 +4,14 @@ import { objectStore, type ObjectStoreOptions } from '../objects/store.ts'
 import type { ObjectUpload } from '../objects/record.ts'
 import type { Store } from '../store.ts'
 
+export type { BufferMemory, StorageCall, StorageObserver } from '../objects/observer.ts'
+export type { ObjectHeaders } from '../objects/bucket.ts'
+export type { RetryOptions } from '../objects/retry.ts'
+export type { ObjectStoreOptions }
+
 export type { R2Binding }
 
+/** What `r2Store` takes: the binding, and how uploads are kept in its bucket. */
 export interface R2StoreOptions extends ObjectStoreOptions {
   /** The binding, as a Worker finds it in its `env`: `R2Bucket` of @cloudflare/workers-types. */
   readonly bucket: R2Binding

@@ -3,8 +3,15 @@ import { objectStore, type ObjectStoreOptions } from '../objects/store.ts'
 import type { ObjectUpload } from '../objects/record.ts'
 import type { Store } from '../store.ts'
 
+export type { BufferMemory, StorageCall, StorageObserver } from '../objects/observer.ts'
+export type { ObjectHeaders } from '../objects/bucket.ts'
+export type { RetryOptions } from '../objects/retry.ts'
+export type { ObjectStoreOptions }
+
+/** What `s3Store` takes: where the bucket is, and how uploads are kept in it. */
 export interface S3StoreOptions extends S3Options, ObjectStoreOptions {}
 
+/** Where a bucket of S3 is, and who asks. */
 export interface S3Options {
   /** Has to exist. */
   readonly bucket: string
@@ -72,9 +79,13 @@ export interface S3Options {
   readonly fetch?: S3Fetch
 }
 
+/** A pair of keys, for ever or for a while. */
 export interface S3Credentials {
+  /** The public half. */
   readonly accessKeyId: string
+  /** The secret half, which signs. */
   readonly secretAccessKey: string
+  /** Goes with keys that end. */
   readonly sessionToken?: string | undefined
   /** When these end, if they do. */
   readonly expiration?: Date | undefined
@@ -83,11 +94,17 @@ export interface S3Credentials {
 /** The part of `fetch` that is used. */
 export type S3Fetch = (url: string, init: S3RequestInit) => Promise<Response>
 
+/** A request as `S3Fetch` gets it, signed. */
 export interface S3RequestInit {
+  /** As in `RequestInit`. */
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE'
+  /** As in `RequestInit`; they are signed, so none may be changed. */
   readonly headers: Headers
+  /** As in `RequestInit`; never a stream. */
   readonly body?: Uint8Array<ArrayBuffer> | string
+  /** A redirect is answered as it is: a signature holds for one address. */
   readonly redirect: 'manual'
+  /** Gives the request up. */
   readonly signal: AbortSignal
 }
 

@@ -132,3 +132,16 @@ function rawAnswer(said: object | number): RawAnswer {
   if (typeof said === 'number') return { raw: '', type: 'text/plain' }
   return 'raw' in said ? (said as RawAnswer) : { raw: JSON.stringify(said), type: 'application/json' }
 }
+
+/** Each upload's events that were taken, without those that came again. */
+export function histories(deliveries: readonly Delivery[]): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  const seen = new Set<string>()
+  for (const { hook } of deliveries) {
+    if (seen.has(hook.EventID)) continue
+    seen.add(hook.EventID)
+    const { ID } = hook.Event.Upload
+    found.set(ID, [...(found.get(ID) ?? []), hook.Type])
+  }
+  return found
+}

@@ -1,6 +1,6 @@
 /** What a long request records while it runs. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import type { ObjectUpload } from '../../src/objects/record.ts'
 import {
   another,
@@ -167,4 +167,56 @@ test('checkpoint: one that fails ends the request; what it may have written is g
     await finish(another(bucket), 'a', bytes)
     await assertWhole(bucket, 'a', bytes)
   }
+})
+
+test('checkpoint: a client that falls silent has all that it sent recorded at once, for whichever server it comes back to', async () => {
+  const { bucket, store } = setup({}, { checkpointMs: 100 })
+  const created = await store.create(newUpload('a', bytes.byteLength))
+  const sent = 3 * part + 100
+  const silent = gate()
+  async function* source() {
+    yield* body(bytes.subarray(0, sent), 10_000)
+    await silent.opened
+    throw fatal('the connection is gone')
+  }
+  const appending = store.append(created, source())
+  const since = performance.now()
+  while ((await seen(bucket)).offset < sent) await new Promise(setImmediate)
+  assert.ok(performance.now() - since < 100, 'it took until a checkpoint')
+  const elsewhere = another(bucket)
+  await finish(elsewhere, 'a', bytes)
+  silent.open()
+  await assert.rejects(appending)
+  await assertWhole(bucket, 'a', bytes)
+})
+
+test('checkpoint: a slow client that is silent between its chunks does not have its tail written each time', async () => {
+  let records = 0
+  const { bucket, store } = setup(
+    {
+      after(call, key) {
+        if (call === 'put' && key === 'a.info') records++
+      },
+    },
+    { checkpointMs: 10_000, partSize: 16 * part },
+  )
+  const created = await store.create(newUpload('a', bytes.byteLength))
+  records = 0
+  async function* slow() {
+    for (let at = 0; at < 200_000; at += 1000) {
+      yield bytes.subarray(at, at + 1000)
+      mock.timers.tick(4000)
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve()
+    }
+  }
+  mock.timers.enable({ apis: ['setInterval'] })
+  try {
+    await store.append(created, slow())
+  } finally {
+    mock.timers.reset()
+  }
+  // 200 silences; growing by a quarter each time it is 26 and those of the checkpoints.
+  assert.ok(records > 10 && records < 60, String(records))
+  await finish(store, 'a', bytes)
+  await assertWhole(bucket, 'a', bytes)
 })

@@ -1,5 +1,5 @@
 /**
- * `npm run servers`: builds the storage servers that npm does not bring, each at its pinned version, with Go. It does
+ * `npm run servers`: builds the servers that npm does not bring, each at its pinned version, with Go. It does
  * nothing for one that is there already; the first time takes about ten minutes on two cores.
  */
 import { spawn } from 'node:child_process'

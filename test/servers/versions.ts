@@ -1,4 +1,7 @@
-/** The storage servers that npm does not bring: where their source is and where `npm run servers` puts them. */
+/**
+ * The servers that npm does not bring, storages and a peer whose uploads are taken over: where their source is and where
+ * `npm run servers` puts them.
+ */
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -27,6 +30,11 @@ export const goPrograms = {
     title: 'fake-gcs-server',
     path: 'github.com/fsouza/fake-gcs-server',
     version: 'v1.56.1',
+  },
+  tusd: {
+    title: 'tusd',
+    path: 'github.com/tus/tusd/v2/cmd/tusd',
+    version: 'v2.9.1',
   },
 } as const satisfies Record<string, GoProgram>
 

@@ -72,9 +72,10 @@ export const suite: Suite = {
       },
     },
     {
-      title: 'PATCH a little faster than minRate over many windows: 204',
+      title: 'PATCH faster than minRate over many windows: 204',
       async run(ctx) {
-        const server = await ctx.serve({ minRate: 1000, minRateWindowMs: 150, idleTimeoutMs: 0 })
+        // A window has its bytes after 60 ms; a machine that stands still for half a second does not fail it.
+        const server = await ctx.serve({ minRate: 250, minRateWindowMs: 600, idleTimeoutMs: 0 })
         const url = await create(server, bytes.length)
         const request = await stalled(server, url, 0, bytes.subarray(0, 100))
         const start = Date.now()

@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly args?: readonly string[]
   /** Flags of Node itself, such as `--max-old-space-size=128`. @default none */
   readonly nodeArgs?: readonly string[]
+  /** An executable that is the command, run with an empty PATH. @default the sources, on this Node */
+  readonly executable?: string
   /** Where uploads are kept. It is left in place in the end. @default a temporary folder, removed by `close` */
   readonly dataDir?: string
   /** A port to bind. @default a free one */
@@ -140,9 +142,11 @@ async function launch(
   port: number,
   log: Log,
 ): Promise<Running> {
-  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), cli, ...(options.args ?? [])], {
+  const { executable, nodeArgs = [], args = [] } = options
+  const isAlone = executable !== undefined
+  const child = spawn(executable ?? process.execPath, isAlone ? args : [...nodeArgs, cli, ...args], {
     env: {
-      PATH: process.env['PATH'],
+      PATH: isAlone ? '' : process.env['PATH'],
       FILELOFT_BIND: `127.0.0.1:${port}`,
       FILELOFT_DATA_DIR: dataDir,
       ...env,
@@ -200,6 +204,7 @@ async function exitOf(child: ChildProcess): Promise<Exit> {
 
 /** The port in the start line: the first line that names an address which is really bound. */
 function boundPort(line: string): number | null {
+  if (!line.includes('listening')) return null
   const port = Number(/\b127\.0\.0\.1:(\d+)/.exec(line)?.[1] ?? 0)
   return port > 0 ? port : null
 }

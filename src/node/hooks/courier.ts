@@ -35,8 +35,8 @@ export interface Courier {
   adopt(event: StoredEvent, version: string): Promise<void>
   /** Whether the event of this name waits here. */
   has(name: string): boolean
-  /** Whether anything about this upload is still to be delivered from here. */
-  isBusy(uploadId: string): boolean
+  /** Whether anything about this upload that came before such an event is still to be delivered, by whomever. */
+  isBusy(event: Pick<StoredEvent, 'uploadId' | 'createdAt' | 'type'>): Promise<boolean>
   /** Sends nothing more, and gives what is on its way so many milliseconds. */
   close(graceMs: number): Promise<void>
 }
@@ -303,7 +303,11 @@ export function createCourier(options: CourierOptions): Courier {
     has: (name) =>
       lanes.get(name.slice(0, name.lastIndexOf('@')))?.entries.some((entry) => entry.name === name) ?? false,
 
-    isBusy: (uploadId) => lanes.has(laneOf(uploadId)),
+    async isBusy(event) {
+      if (lanes.has(laneOf(event.uploadId))) return true
+      for (const name of namesBefore(event)) if ((await outbox.read('waiting', name)) !== null) return true
+      return false
+    },
 
     async close(graceMs) {
       closed = true

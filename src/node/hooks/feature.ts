@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { CreateEvent, ProgressEvent, UploadEvent, UploadHooks } from '../../hooks.ts'
 import type { Config } from '../config.ts'
 import type { Feature, RequestContext } from '../features.ts'
-import type { Logs } from '../logger.ts'
+import type { Loggers } from '../loggers.ts'
 import { type HookMetrics, noHookMetrics } from '../metrics/hook-metrics.ts'
 import type { Storage } from '../storage.ts'
 import { type Answer, refusal, toCreation, toReply } from './answer.ts'
@@ -26,7 +26,7 @@ const progressTimeoutMs = 5_000
  */
 export function openHooks(
   config: Config,
-  logs: Logs,
+  logs: Loggers,
   storage: Storage,
   metrics: HookMetrics = noHookMetrics,
 ): Feature | null {
@@ -36,7 +36,7 @@ export function openHooks(
 
 function createFeature(
   config: Config,
-  logs: Logs,
+  logs: Loggers,
   storage: Storage,
   transport: Transport,
   metrics: HookMetrics,
@@ -84,6 +84,17 @@ function createFeature(
     return courier.confirm({ type, createdAt, uploadId: id })
   }
 
+  /** Requests of whose uploads everything was told that came before. */
+  const told = new WeakSet<Request>()
+
+  /** No progress before an upload's creation is told, which may be up to another thread; there will be more progress. */
+  async function isUntold({ upload: { id, createdAt }, request }: ProgressEvent<RequestContext>): Promise<boolean> {
+    if (request !== null && told.has(request)) return false
+    const isBusy = await courier.isBusy({ type: 'post-receive', createdAt, uploadId: id })
+    if (!isBusy && request !== null) told.add(request)
+    return isBusy
+  }
+
   const hooks: UploadHooks<RequestContext> = {
     async onCreate(event: CreateEvent<RequestContext>) {
       const type = 'pre-create'
@@ -95,8 +106,7 @@ function createFeature(
     onCreated: (event) => keep('post-create', event),
 
     async onProgress(event: ProgressEvent<RequestContext>) {
-      // Not before its creation is told; there will be more progress.
-      if (!sends('post-receive') || courier.isBusy(event.upload.id)) return
+      if (!sends('post-receive') || (await isUntold(event))) return
       const patience = { timeoutMs: Math.min(timeoutMs, progressTimeoutMs), retries: 0 }
       await ask(transport, message('post-receive', event), patience, (answer) => {
         if (answer.StopUpload === true) event.stop(refusal(answer, 'The upload was stopped'), { terminate: true })

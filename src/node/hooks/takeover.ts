@@ -11,6 +11,8 @@ const leastMs = 1_000
 export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): () => Promise<void> {
   /** Events of others, and until when there is no need to look at them. */
   const leases = new Map<string, number>()
+  /** Whose events are, where their owner lived when it was asked: they need not be read again while it does. */
+  const owners = new Map<string, string>()
   const unreadable = new Set<string>()
   let running: Promise<void> = Promise.resolve()
   let stopped = false
@@ -19,11 +21,13 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): (
     const gone = new Map<string, boolean | null>()
     const names = await outbox.list('waiting')
     const present = new Set(names)
-    for (const name of leases.keys()) if (!present.has(name)) leases.delete(name)
+    for (const known of [leases, owners]) for (const name of known.keys()) if (!present.has(name)) known.delete(name)
     let count = 0
     for (const name of names.sort()) {
       if (stopped) return
       if (laneIn(name) === null || courier.has(name) || (leases.get(name) ?? 0) > Date.now()) continue
+      const owner = owners.get(name)
+      if (owner !== undefined && (await isGone(owner, gone)) === false) continue
       const found = await readable(name)
       if (found === null) continue
       if (!(await isFree(found.event, gone))) continue
@@ -40,12 +44,18 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): (
     gone: Map<string, boolean | null>,
   ): Promise<boolean> {
     if (owner === '') return true
-    if (!gone.has(owner)) gone.set(owner, await outbox.isGone(owner))
-    const isGone = gone.get(owner) ?? null
-    if (isGone !== null) return isGone
+    const known = await isGone(owner, gone)
+    if (known === false) owners.set(nameOf(event), owner)
+    if (known !== null) return known
     if (leaseUntil < Date.now()) return true
     leases.set(nameOf(event), leaseUntil)
     return false
+  }
+
+  /** Asked once in a scan. */
+  async function isGone(owner: string, gone: Map<string, boolean | null>): Promise<boolean | null> {
+    if (!gone.has(owner)) gone.set(owner, await outbox.isGone(owner))
+    return gone.get(owner) ?? null
   }
 
   async function readable(name: string): ReturnType<Outbox['read']> {

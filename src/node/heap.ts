@@ -1,0 +1,105 @@
+import { getHeapSpaceStatistics, type HeapSpaceInfo, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+/** What a thread tells of its work, so that garbage is collected when it is due. */
+export interface Heap {
+  /** A request came. */
+  readonly countRequest: () => void
+  /** Bytes of a body came, in a buffer of their own. */
+  readonly countBytes: (size: number) => void
+}
+
+/**
+ * Bytes of each half of the space for new objects. In the 1 MiB that it starts with, what 32 small uploads at a time
+ * need does not fit, and moves to where only a collection of everything frees it; in the 16 MiB to which V8 would let it
+ * grow, four times as much garbage lies about.
+ */
+const newSpaceBytes = 4 << 20
+
+/**
+ * Bytes of bodies between two collections of new objects. V8 does not count the buffers that bodies come in: those of
+ * an upload at full speed would pile up to 32 MiB.
+ */
+const collectBytes = 4 << 20
+
+/**
+ * Bytes by which the space for old objects may grow until all of it is collected; or by half, if that is more. What a
+ * request needs is often still in use when new objects are collected twice, and is garbage among the old ones soon
+ * after: V8 would let some 25 MiB of it gather, in each thread. Such a collection takes some ten milliseconds.
+ */
+const oldGrowthBytes = 8 << 20
+
+/**
+ * Requests between two looks at both spaces: that for new objects V8 makes smaller in a thread that has been idle. Some
+ * 2 MiB of old objects come of so many.
+ */
+const lookRequests = 200
+
+/**
+ * Takes the heap of this thread in hand. `--max-semi-space-size` would do for a part of it but is read before any code
+ * runs. To be called in processes that are nothing but this server.
+ */
+export function tendHeap(): Heap {
+  const collect = collector()
+  let bytes = 0
+  let requests = 0
+  growNewSpace()
+  let old = sizeOf('old_space')
+  return {
+    countRequest() {
+      if (++requests < lookRequests) return
+      requests = 0
+      growNewSpace()
+      const now = sizeOf('old_space')
+      old = Math.min(old, now)
+      if (now - old < Math.max(oldGrowthBytes, old / 2)) return
+      collect('major')
+      old = sizeOf('old_space')
+    },
+    countBytes(size) {
+      bytes += size
+      if (bytes < collectBytes) return
+      bytes = 0
+      collect('minor')
+    },
+  }
+}
+
+/** Frees objects that nobody uses any more: `minor` = new ones only, in less than a millisecond. */
+function collector(): (type: 'minor' | 'major') => void {
+  // Flags are those of the process: switched off again, it would fail threads that are about to use it.
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('globalThis.gc') as typeof globalThis.gc
+  return (type) => {
+    gc?.({ type, execution: 'sync' })
+  }
+}
+
+/** It grows when much in it survives a collection: so that is what happens, some milliseconds long. */
+function growNewSpace(): void {
+  if (isGrown()) return
+  let survivors: unknown[] = []
+  // Some 32 MiB at most, should V8 have other ideas one day.
+  for (let turn = 0; turn < 400 && !isGrown(); turn++) {
+    // Each time: another thread may have set it to 1 meanwhile.
+    setFlagsFromString('--semi-space-growth-factor=2')
+    if (turn % 20 === 0) survivors = []
+    for (let count = 0; count < 100; count++) survivors.push(Array.from({ length: 100 }))
+  }
+  setFlagsFromString('--semi-space-growth-factor=1')
+}
+
+function isGrown(): boolean {
+  const space = spaceOf('new_space')
+  // Both halves are in it.
+  return space === undefined || space.space_size >= 2 * newSpaceBytes
+}
+
+/** Bytes in use, garbage included. */
+function sizeOf(name: string): number {
+  return spaceOf(name)?.space_used_size ?? 0
+}
+
+function spaceOf(name: string): HeapSpaceInfo | undefined {
+  return getHeapSpaceStatistics().find(({ space_name: each }) => each === name)
+}

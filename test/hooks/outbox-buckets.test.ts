@@ -1,0 +1,108 @@
+/** Events that are kept in a bucket: the storages' own servers behind the same test. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { runCli } from '../cli-support.ts'
+import { startAzurite } from '../servers/azurite.ts'
+import { startFakeGcs } from '../servers/fake-gcs.ts'
+import { startMinio } from '../servers/minio.ts'
+import { startServer } from '../support/server.ts'
+import { idOf, post, remove, upload } from './client.ts'
+import { histories, type Say, startReceiver } from './receiver.ts'
+
+const kept = 'post-create,post-finish,post-terminate'
+
+interface Bucket extends AsyncDisposable {
+  readonly env: Readonly<Record<string, string>>
+  /** What `Event.Upload.Storage` says, but for the key. */
+  readonly storage: Readonly<Record<string, string>>
+}
+
+/** Null where the server is not installed. */
+const buckets: Readonly<Record<string, () => Promise<Bucket | null>>> = {
+  async S3() {
+    const server = await startMinio()
+    if (server === null) return null
+    const bucket = await server.newBucket()
+    const env = {
+      FILELOFT_S3_BUCKET: bucket,
+      FILELOFT_S3_PREFIX: 'up/',
+      FILELOFT_S3_ENDPOINT: server.endpoint,
+      AWS_ACCESS_KEY_ID: server.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: server.secretAccessKey,
+    }
+    return { env, storage: { Type: 's3store', Bucket: bucket }, [Symbol.asyncDispose]: () => server.stop() }
+  },
+  async 'Google Cloud Storage'() {
+    const server = await startFakeGcs()
+    if (server === null) return null
+    const bucket = await server.newBucket()
+    const env = {
+      FILELOFT_GCS_BUCKET: bucket,
+      FILELOFT_GCS_PREFIX: 'up/',
+      FILELOFT_GCS_ENDPOINT: server.endpoint,
+    }
+    return { env, storage: { Type: 'gcsstore', Bucket: bucket }, [Symbol.asyncDispose]: () => server.stop() }
+  },
+  async Azure() {
+    const server = await startAzurite()
+    if (server === null) return null
+    const container = await server.newContainer()
+    const env = {
+      FILELOFT_AZURE_CONTAINER: container,
+      FILELOFT_AZURE_PREFIX: 'up/',
+      FILELOFT_AZURE_CONNECTION_STRING: server.connectionString,
+    }
+    return { env, storage: { Type: 'azurestore', Container: container }, [Symbol.asyncDispose]: () => server.stop() }
+  },
+}
+
+// Each waits half a minute for what a dead server has left: they wait together.
+describe('an outbox in a bucket', { concurrency: true }, () => {
+  for (const [name, open] of Object.entries(buckets)) {
+    test(`on ${name}: kill -9 loses no event, two servers send none twice, and dead ones are replayed`, async (t) => {
+      await using bucket = await open()
+      if (bucket === null) return t.skip('its server is not installed')
+      await run(bucket)
+    })
+  }
+})
+
+async function run(bucket: Bucket): Promise<void> {
+  let answer: Say = {}
+  await using receiver = await startReceiver(() => answer)
+  const env = {
+    FILELOFT_HOOKS_URL: receiver.url,
+    FILELOFT_HOOKS_EVENTS: kept,
+    FILELOFT_HOOKS_TIMEOUT: '1',
+    FILELOFT_HOOKS_RETRIES: '0',
+    FILELOFT_HOOKS_GIVE_UP_AFTER: '60',
+    ...bucket.env,
+    FILELOFT_DATA_DIR: '',
+  }
+  await using one = await startServer({ env })
+  await using two = await startServer({ env })
+  await Promise.all(Array.from({ length: 20 }, (_, index) => upload(index % 2 === 0 ? one.url : two.url, 'hello')))
+  await receiver.until(() => receiver.taken.length === 40)
+  assert.equal(new Set(receiver.deliveries.map(({ hook }) => hook.EventID)).size, receiver.deliveries.length)
+  const { Key: key = '', ...storage } = receiver.of('post-finish')[0]!.hook.Event.Upload.Storage ?? {}
+  assert.deepEqual(storage, bucket.storage)
+  assert.match(key, /^up\/[0-9a-f]{32}$/)
+
+  answer = 'nothing'
+  const location = await upload(one.url, 'hello')
+  assert.equal((await remove(location)).status, 204)
+  await one.stop('SIGKILL')
+  answer = {}
+  await receiver.until(() => histories(receiver.taken).get(idOf(location))?.length === 3, 60_000)
+  assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish', 'post-terminate'])
+  assert.equal((await runCli(['hooks'], env)).stdout.split('\n').at(-2), '0 waiting, 0 dead')
+
+  answer = 500
+  await two.restart({ env: { FILELOFT_HOOKS_GIVE_UP_AFTER: '0' } })
+  assert.equal((await post(two.url, { 'Upload-Length': '5' })).status, 201)
+  const { event } = await two.logged(({ msg }) => String(msg).startsWith('hook given up'))
+  while (!(await runCli(['hooks'], env)).stdout.endsWith('0 waiting, 1 dead\n'));
+  answer = {}
+  const replayed = await runCli(['hooks', 'replay', String(event)], env)
+  assert.deepEqual([replayed.code, replayed.stdout], [0, `delivered  ${String(event)}\n1 delivered, 0 failed\n`])
+}
