@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup start test check bench \
+.PHONY: help setup start demo test check bench \
 	docker-build-fs docker-build-s3 docker-build-gcs docker-build-azure docker-build-all
 
 # Name of the images without their tag, such as registry.example.com/fileloft.
@@ -16,6 +16,9 @@ setup: ## Install dependencies
 
 start: ## Run the server from source on port 8080
 	npm start
+
+demo: ## Run it with a page to try uploads with
+	npm run demo
 
 test: ## Run all tests
 	npm test

@@ -265,6 +265,7 @@ const cases: {
     refuses: [],
     with: hooks,
   },
+  demo: toggleCases(),
   logFormat: { takes: [['json', 'json']], refuses: ['xml'] },
 }
 
@@ -440,6 +441,10 @@ test('settings that contradict each other are refused', () => {
     [{ ...hooks, FILELOFT_HOOKS_DIR: '/h' }, /HOOKS_URL and FILELOFT_HOOKS_DIR cannot both be set/],
     [{ FILELOFT_HOOKS_EVENTS: 'pre-create' }, /HOOKS_EVENTS needs FILELOFT_HOOKS_URL or FILELOFT_HOOKS_DIR/],
     [{ FILELOFT_HOOKS_DIR: '/h', FILELOFT_HOOKS_SECRET: secret }, /HOOKS_SECRET needs FILELOFT_HOOKS_URL$/],
+    [{ FILELOFT_DEMO: '1', FILELOFT_BASE_PATH: '/' }, /DEMO is a page at \/: it needs another FILELOFT_BASE_PATH/],
+    [{ FILELOFT_DEMO: '1', FILELOFT_DISABLE_CREATION: '1' }, /FILELOFT_DEMO and FILELOFT_DISABLE_CREATION cannot both/],
+    [{ FILELOFT_DEMO: '1', FILELOFT_AUTH_TOKENS: '0123456789abcdef' }, /DEMO and FILELOFT_AUTH_TOKENS cannot both/],
+    [{ FILELOFT_DEMO: '1', ...jwks }, /DEMO and FILELOFT_AUTH_JWKS_URL cannot both/],
     [{ FILELOFT_HOOKS_DIR: '/h', FILELOFT_HOOKS_FORWARD_HEADERS: 'a' }, /FORWARD_HEADERS needs FILELOFT_HOOKS_URL$/],
   ]
   for (const [environment, expected] of contradictions) {

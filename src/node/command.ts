@@ -1,7 +1,7 @@
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
-import type { RequestContext } from './features.ts'
+import { openDemo, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { askHealth } from './health.ts'
 import { importUploads } from './import.ts'
@@ -94,6 +94,7 @@ async function check(config: Config): Promise<void> {
   const { openTransport } = await import('./hooks/open.ts')
   openAuthorization(config, logsFor(config, 2).server)
   openTransport(config)
+  if (config.demo) await openDemo(config)
   const { about, place, notice, full } = await openStorage(config)
   if (notice !== null) complain(notice)
   if (full !== null) throw full

@@ -218,8 +218,15 @@ function contradictions(settings: Partial<Settings>, given: ReadonlySet<string>)
   for (const key of ['disableCreationWithUpload', 'disableDeferLength', 'enableConcatenation'] as const) {
     if (settings.disableCreation === true && settings[key] === true) together('disableCreation', key)
   }
+  if (settings.demo === true) {
+    if (settings.basePath === '/') problems.push('FILELOFT_DEMO is a page at /: it needs another FILELOFT_BASE_PATH')
+    // The page has no credentials to send.
+    for (const key of ['disableCreation', ...credentials] as const) together('demo', key)
+  }
   return [...problems, ...hookProblems(given)]
 }
+
+const credentials = ['authTokens', 'authJwksUrl', 'authJwtSecret', 'authJwtPublicKey', 'authUrlSecret'] as const
 
 /** @returns what speaks against the settings of hooks. */
 function hookProblems(given: ReadonlySet<string>): string[] {

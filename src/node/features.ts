@@ -61,7 +61,8 @@ export async function openFeatures(
   const authorization = hasAuthorization(config) ? await openAuthorization(config, logs) : null
   const webhooks = hasHooks(config) ? await openHooks(config, logs, storage, metrics?.hookMetrics) : null
   const asking = [authorization, webhooks].filter((feature) => feature !== null)
-  const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing]
+  const demo = config.demo ? await openDemo(config) : null
+  const features = [...asking.map((feature) => tracing?.traced(feature) ?? feature), quota, metrics, tracing, demo]
   return features.filter((feature) => feature !== null)
 }
 
@@ -105,6 +106,15 @@ async function openHooks(
 async function openMetrics(config: Config, storage: Storage, shared: Shared): Promise<Metrics> {
   const { meteredFeature } = await import('./metrics/feature.ts')
   return meteredFeature(config, storage, shared)
+}
+
+/**
+ * The page to try uploads with. Loaded only where it is asked for: an image has none.
+ * @throws Error when it was not built.
+ */
+export async function openDemo(config: Config): Promise<Feature> {
+  const { demoFeature } = await import('./demo/feature.ts')
+  return demoFeature(config)
 }
 
 /** Null where nothing is limited: no request pays for it. */

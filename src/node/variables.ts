@@ -371,6 +371,7 @@ export const variables = {
     'Signs the requests by Standard Webhooks: whsec_ and base64; several separated by commas',
     { isSecret: true },
   ),
+  demo: toggle('FILELOFT_DEMO', 'Show a page at / to try uploads with; for a machine of your own'),
   log: variable(
     'FILELOFT_LOG',
     parsed('a level, or a filter such as fileloft_server=trace,warn', parseFilter),

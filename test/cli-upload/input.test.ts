@@ -33,6 +33,19 @@ describe('standard input', () => {
     })
   }
 
+  test('it ends where a chunk ends: the length comes with that chunk, no empty request after it', async () => {
+    await using watched = await watchedServer()
+    const upload = table.start('-', '--to', watched.url, '--chunk-size', '1MiB')
+    upload.child.stdin.end(Buffer.alloc(2 * MiB))
+    const { code, stderr } = await upload.ended
+    assert.equal(code, 0, stderr)
+    const patches = watched.asked.filter(({ method }) => method === 'PATCH')
+    assert.deepEqual(
+      patches.map(({ headers }) => headers.get('upload-length')),
+      [null, String(2 * MiB)],
+    )
+  })
+
   test('the connection breaks: what was not stored is sent again', async () => {
     await using proxy = await startBreakingProxy(server.port, [
       { kind: 'reset', at: 3.5 * MiB },
