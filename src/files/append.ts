@@ -16,14 +16,16 @@ const heldBytes = 1 << 20
 /**
  * Writes a body from the upload's offset on. The new offset needs no record: it is the size of the file. Nothing is
  * opened before the first byte, so an empty body costs and changes nothing.
+ * @param onSynced Told of the upload that is returned when all its bytes are on the disk.
  */
 export async function appendBody(
   directory: Directory,
   upload: FileUpload,
   body: AsyncIterable<Uint8Array>,
   options: AppendOptions,
+  onSynced: (upload: FileUpload) => void,
 ): Promise<FileUpload> {
-  const target = openTarget(directory, upload, options)
+  const target = openTarget(directory, upload, options, onSynced)
   try {
     try {
       for await (const chunk of body) {
@@ -47,6 +49,10 @@ export async function appendBody(
   }
 }
 
+/** How a file is opened each of whose writes is on the disk when it is done; undefined where there is no such way. */
+const syncedWrites =
+  (fs.constants.O_DSYNC as number | undefined) === undefined ? undefined : fs.constants.O_RDWR | fs.constants.O_DSYNC
+
 /** Wraps what went wrong on the storage's side, to tell it from what the body threw. */
 class TargetError extends Error {
   constructor(cause: unknown) {
@@ -61,7 +67,12 @@ interface Target {
   close(): Promise<void>
 }
 
-function openTarget(directory: Directory, upload: FileUpload, options: AppendOptions): Target {
+function openTarget(
+  directory: Directory,
+  upload: FileUpload,
+  options: AppendOptions,
+  onSynced: (upload: FileUpload) => void,
+): Target {
   const start = upload.offset
   const atomic = options.atomic === true
   let fd: number | undefined
@@ -69,11 +80,18 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
   /** Of an atomic append: what came before it is known whether it fits into memory. */
   const held = gatherer()
   let marked = false
+  /** Whether each write waits for the disk itself. */
+  let isSynced = false
 
-  /** Opens the file and removes what an append that never ended has left in it. */
-  async function open(): Promise<VectorWriter> {
+  /**
+   * Opens the file and removes what an append that never ended has left in it.
+   * @param bytes How many are there to be written.
+   */
+  async function open(bytes: number): Promise<VectorWriter> {
     const { data } = directory.place(upload.id)
-    fd = fs.openSync(data, 'r+')
+    // All that the upload will ever have, in one write: syncing it apart would be another trip to the thread pool.
+    isSynced = directory.sync !== 'never' && syncedWrites !== undefined && start === 0 && bytes === upload.length
+    fd = fs.openSync(data, isSynced && syncedWrites !== undefined ? syncedWrites : 'r+')
     const { size } = fs.fstatSync(fd)
     if (size < start) throw new StoreError('corrupt', `${data} has ${size} bytes, fewer than the offset ${start}`)
     if (size > start || upload.unverifiedFrom !== null || marked) await options.guard?.()
@@ -92,11 +110,11 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
   }
 
   async function pushFirst(chunk: Uint8Array): Promise<void> {
-    await (await open()).push(chunk)
+    await (await open(chunk.length)).push(chunk)
   }
 
   async function pushHeld(): Promise<void> {
-    const to = await open()
+    const to = await open(held.bytes)
     for (const chunk of held.take()) await to.push(chunk)
   }
 
@@ -114,12 +132,15 @@ function openTarget(directory: Directory, upload: FileUpload, options: AppendOpt
     if (writer === undefined || fd === undefined) return upload
     await writer.end()
     const offset = writer.position
-    if (directory.sync === 'always') await dataSync(fd)
+    // While the file is open: whoever completes the upload would have to open it for that.
+    const isWhole = directory.sync !== 'never' && offset === upload.length
+    if ((isWhole || directory.sync === 'always') && !isSynced) await dataSync(fd)
     const done = { ...upload, offset, unverifiedFrom: null }
     if (marked) {
       await options.guard?.()
       await directory.writeRecord(done, directory.sync === 'always')
     }
+    if (isWhole) onSynced(done)
     if (atomic) options.onProgress?.(offset)
     return done
   }

@@ -96,7 +96,8 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
 
     get: async (id) => find(id),
 
-    append: (upload, body, appendOptions = {}) => appendBody(directory, upload, body, appendOptions),
+    append: (upload, body, appendOptions = {}) =>
+      appendBody(directory, upload, body, appendOptions, (appended) => synced.add(appended)),
 
     async update(upload, change) {
       await directory.prepare()
@@ -114,7 +115,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
         return changed
       }
       const record = { ...changed, unverifiedFrom: null }
-      if (!synced.has(upload)) await settleBytes(changed)
+      await settleBytes(upload)
       const durable = sync !== 'never'
       await Promise.all([complete(upload, record, durable), durable ? directory.syncEntries(record.id) : undefined])
       removeMarkers(root, record)
@@ -185,11 +186,18 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
   /** Makes sure that the bytes up to the offset are there, and nothing behind them, and on the disk. */
   async function settleBytes(upload: FileUpload): Promise<void> {
     const { data } = directory.place(upload.id)
+    const checkSize = (size: number) => {
+      if (size < upload.offset) throw new StoreError('corrupt', `${data} has ${size} bytes of ${upload.offset}`)
+    }
     try {
+      if (synced.has(upload)) {
+        checkSize(fs.statSync(data).size)
+        return
+      }
       const fd = fs.openSync(data, 'r+')
       try {
         const { size, nlink } = fs.fstatSync(fd)
-        if (size < upload.offset) throw new StoreError('corrupt', `${data} has ${size} bytes of ${upload.offset}`)
+        checkSize(size)
         // Bytes that never counted; in a partial's file that a final shares (another link) they are the final's.
         if (size > upload.offset && nlink === 1) fs.ftruncateSync(fd, upload.offset)
         if (sync !== 'never') await dataSync(fd)

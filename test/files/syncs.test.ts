@@ -32,14 +32,44 @@ describe('fileStore, what is synced', () => {
     })
   }
 
-  test('sync, then completed: the bytes are synced once, before the finish callback', async () => {
+  const bodies: Record<string, (string | string[])[]> = {
+    'in one chunk': ['data'],
+    'in several chunks': [['da', 't', 'a']],
+    'in two appends': ['da', 'ta'],
+  }
+  for (const [title, appends] of Object.entries(bodies)) {
+    test(`all bytes, ${title}: synced once, by the append that brings the last one, before the finish callback`, async () => {
+      const store = fileStore({ directory: join(folder(), 'data') })
+      let upload = await store.create(planned('x', { length: 4 }))
+      for (const [index, body] of appends.entries()) {
+        upload = await store.append(upload, bodyOf(...[body].flat()))
+        assert.deepEqual(takeSyncs(), index === appends.length - 1 ? ['x'] : [])
+      }
+      await store.sync(upload)
+      assert.deepEqual(takeSyncs(), [])
+      await store.update(upload, { completed: true })
+      assert.deepEqual(takeSyncs(), ['data', 'x.info'])
+    })
+
+    test(`sync never, all bytes, ${title}: nothing is synced`, async () => {
+      const store = fileStore({ directory: join(folder(), 'data'), sync: 'never' })
+      let upload = await store.create(planned('x', { length: 4 }))
+      for (const body of appends) upload = await store.append(upload, bodyOf(...[body].flat()))
+      await store.update(upload, { completed: true })
+      assert.deepEqual(takeSyncs(), [])
+    })
+  }
+
+  test('bytes that an earlier process has appended: synced when the upload is completed', async () => {
     const directory = join(folder(), 'data')
+    const before = fileStore({ directory })
+    await before.append(await before.create(planned('x', { length: 4 })), bodyOf('data'))
+    takeSyncs()
     const store = fileStore({ directory })
-    const upload = await store.append(await store.create(planned('x', { length: 4 })), bodyOf('data'))
+    const upload = await store.get('x')
+    assert.ok(upload)
     await store.sync(upload)
     assert.deepEqual(takeSyncs(), ['x'])
-    await store.update(upload, { completed: true })
-    assert.deepEqual(takeSyncs(), ['data', 'x.info'])
   })
 
   test('completed together with another change: a new record, synced before it takes the place of the old one', async () => {

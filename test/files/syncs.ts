@@ -1,6 +1,6 @@
 /**
  * Records which files are synced to the disk. Import it before the store: it replaces functions of `node:fs` that
- * the store picks up when it is loaded.
+ * the store picks up when it is loaded. Opening a file so that each write is synced counts as one.
  */
 import fs from 'node:fs'
 import { basename } from 'node:path'
@@ -14,7 +14,12 @@ export function takeSyncs(): string[] {
   return taken.sort()
 }
 
-const { fsync, fdatasync } = fs
+const { fsync, fdatasync, openSync } = fs
+fs.openSync = ((path: string, flags: fs.OpenMode, mode?: fs.Mode) => {
+  const fd = openSync(path, flags, mode)
+  if (typeof flags === 'number' && (flags & fs.constants.O_DSYNC) !== 0) note(fd)
+  return fd
+}) as typeof fs.openSync
 fs.fsync = ((fd: number, done: (error: NodeJS.ErrnoException | null) => void) => {
   note(fd)
   fsync(fd, done)
