@@ -1,5 +1,5 @@
-import type { Logger } from 'pino'
 import { type Exchange, isProbe, statusOf } from './exchange.ts'
+import type { LineLog } from './loggers.ts'
 
 /** What is logged of a request. What is undefined is left out. */
 interface Line {
@@ -17,7 +17,7 @@ interface Line {
 }
 
 /** Writes one line when a request is over. Paths only: queries and headers may hold secrets. */
-export function logWhenDone(log: Logger, mount: string, exchange: Exchange): void {
+export function logWhenDone(log: LineLog, mount: string, exchange: Exchange): void {
   exchange.ends.push(() => {
     const { incoming, outgoing, path, platform, startedAt } = exchange
     const probe = isProbe(exchange)
@@ -37,6 +37,6 @@ export function logWhenDone(log: Logger, mount: string, exchange: Exchange): voi
       ms: Math.round((performance.now() - startedAt) * 10) / 10,
       aborted: outgoing.writableFinished ? undefined : true,
     }
-    log[level](line, 'request')
+    log.write(level, line, 'request')
   })
 }

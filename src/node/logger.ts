@@ -1,6 +1,7 @@
 import { type DestinationStream, destination as openDestination } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import type { Filter } from './filter.ts'
+import { lineBatches } from './line-batches.ts'
 import { createLoggers, type Loggers } from './loggers.ts'
 
 /** The log of the process. */
@@ -24,25 +25,33 @@ export interface LogOptions {
 
 /** Lines are written in the background: `flush` before the process ends. */
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
-  // Line by line, writing would cost more than the request that is logged.
-  const output = openDestination({ fd, sync: false, minLength: 8192, periodicFlush: 100 })
+  const output = openDestination({ fd, sync: false })
   // A reader that has gone (`fileloft | head`) must not take the server with it.
   output.on('error', () => {})
-  const stream = format === 'json' ? output : pretty(output, colors)
+  // Line by line, writing would cost more than the request that is logged; as would pino's own way of gathering lines,
+  // which measures all that it has gathered with each of them.
+  const lines = lineBatches((batch) => output.write(batch))
+  const stream = format === 'json' ? lines : pretty(lines, colors)
+  const flushNow = () => {
+    try {
+      lines.flush()
+      output.flushSync()
+    } catch {
+      // Nothing was written yet, or nobody is there to read it.
+    }
+  }
+  process.once('exit', flushNow)
   return {
     ...createLoggers(filter, stream),
-    write(lines) {
-      if (format === 'json') output.write(lines)
-      else for (const line of lines.trimEnd().split('\n')) stream.write(`${line}\n`)
+    write(text) {
+      if (format === 'json') lines.write(text)
+      else for (const line of text.trimEnd().split('\n')) stream.write(`${line}\n`)
     },
-    flush: () => new Promise((resolve) => output.flush(() => resolve())),
-    flushNow() {
-      try {
-        output.flushSync()
-      } catch {
-        // Nothing was written yet, or nobody is there to read it.
-      }
+    flush() {
+      lines.flush()
+      return new Promise((resolve) => output.flush(() => resolve()))
     },
+    flushNow,
   }
 }
 

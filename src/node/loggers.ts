@@ -1,4 +1,4 @@
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type DestinationStream, type Level, type Logger, pino } from 'pino'
 import { type Filter, levelOf } from './filter.ts'
 import { loggedError } from './redact.ts'
 
@@ -7,21 +7,29 @@ export interface Loggers {
   /** Start, stop, certificates, sweeps: `fileloft_server`. */
   readonly server: Logger
   /** A line for each request: `fileloft::http`. */
-  readonly http: Logger
+  readonly http: LineLog
   /** Failures of the handler and its store: `fileloft::handler`. */
   readonly handler: Logger
   /** What became of hooks: `fileloft::hooks`. */
   readonly hooks: Logger
 }
 
+/** A log whose entries are known to be plain: numbers and text, with nothing to be left out or translated. */
+export interface LineLog {
+  isLevelEnabled(level: Level): boolean
+  /** What is undefined in the entry is left out. */
+  write(level: Level, entry: object, message: string): void
+}
+
 /** Loggers that write lines of JSON. */
 export function createLoggers(filter: Filter, stream: DestinationStream): Loggers {
+  const timestamp = isoTimes()
   const root = pino(
     {
       level: 'trace',
       base: null,
       serializers: { err: loggedError },
-      timestamp: isoTimes(),
+      timestamp,
       formatters: { level: (label) => ({ level: label }) },
     },
     stream,
@@ -33,9 +41,25 @@ export function createLoggers(filter: Filter, stream: DestinationStream): Logger
   }
   return {
     server: child('fileloft_server'),
-    http: child('fileloft::http'),
+    http: lineLog(child('fileloft::http'), stream, timestamp),
     handler: child('fileloft::handler'),
     hooks: child('fileloft::hooks'),
+  }
+}
+
+/**
+ * Writes lines as pino does, for a tenth of the time: it looks at each field for what here cannot be there. A line for
+ * each request is where that counts.
+ */
+function lineLog(logger: Logger, stream: DestinationStream, timestamp: () => string): LineLog {
+  const { target } = logger.bindings() as { readonly target: string }
+  return {
+    isLevelEnabled: (level) => logger.isLevelEnabled(level),
+    write(level, entry, message) {
+      if (!logger.isLevelEnabled(level)) return
+      const fields = JSON.stringify(entry).slice(1, -1)
+      stream.write(`{"level":"${level}"${timestamp()},"target":"${target}",${fields},"msg":"${message}"}\n`)
+    },
   }
 }
 
