@@ -192,7 +192,7 @@ const cases: {
     refuses: [],
   },
   authJwksUrl: {
-    takes: [['https://id.example/keys?v=1', new URL('https://id.example/keys?v=1')]],
+    takes: [['https://id.example/keys?v=1', 'https://id.example/keys?v=1']],
     refuses: ['id.example/keys', 'ftp://id.example/', 'https://u:p@id.example/', 'https://id.example/#k'],
   },
   authJwtSecret: { takes: [[jwtSecret, jwtSecret]], refuses: [] },
@@ -258,8 +258,8 @@ const cases: {
   hooksGiveUpAfter: { takes: [['0', 0]], refuses: ['-1', '1d'], with: hooks },
   hooksSecret: {
     takes: [
-      [secret, [Buffer.alloc(24)]],
-      [`${secret},${secret}`, [Buffer.alloc(24), Buffer.alloc(24)]],
+      [secret, [new Uint8Array(24)]],
+      [`${secret},${secret}`, [new Uint8Array(24), new Uint8Array(24)]],
     ],
     // Named in no message: see below.
     refuses: [],
@@ -278,7 +278,10 @@ for (const [key, { takes, refuses, with: others = {} }] of Object.entries(cases)
   test(`${name} is taken from the environment and from --${flagOf(name)}, and wrong values are refused by name`, () => {
     for (const [text, value] of takes) {
       assert.deepEqual(read({ ...others, [name]: text })[key as keyof Config], value, text)
-      assert.deepEqual(read(others, [`--${flagOf(name)}=${text}`])[key as keyof Config], value, text)
+      const config = read(others, [`--${flagOf(name)}=${text}`])
+      assert.deepEqual(config[key as keyof Config], value, text)
+      // It goes to other threads.
+      assert.deepEqual(structuredClone(config), config)
     }
     for (const text of refuses) {
       const [problem, ...more] = problemsOf({ ...others, [name]: text })

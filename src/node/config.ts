@@ -12,7 +12,7 @@ import { flagOf, type Variable, variables } from './variables.ts'
 type Settings = { readonly [K in keyof typeof variables]: ValueOf<(typeof variables)[K]> }
 type ValueOf<V> = V extends Variable<infer T> ? T : never
 
-/** The configuration of the server, checked as a whole. */
+/** The configuration of the server, checked as a whole. Worker threads get it by structured clone. */
 export interface Config extends Omit<Settings, 'log' | 'backend'> {
   readonly backend: Backend
   readonly log: Filter

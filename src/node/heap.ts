@@ -27,7 +27,7 @@ const collectBytes = 4 << 20
  * request needs is often still in use when new objects are collected twice, and is garbage among the old ones soon
  * after: V8 would let some 25 MiB of it gather, in each thread. Such a collection takes some ten milliseconds.
  */
-const oldGrowthBytes = 8 << 20
+const oldGrowthBytes = 6 << 20
 
 /**
  * Requests between two looks at both spaces: that for new objects V8 makes smaller in a thread that has been idle. Some

@@ -6,7 +6,14 @@ import { ask, created, createIssuer, forge, fromNow, type KeyServer, patch, post
 
 function start(keys: KeyServer, env: Record<string, string> = {}): Promise<TestServer> {
   return startServer({
-    env: { FILELOFT_AUTH_JWKS_URL: keys.url, FILELOFT_AUTH_AUDIENCE: 'uploads', FILELOFT_LOG: 'trace', ...env },
+    env: {
+      FILELOFT_AUTH_JWKS_URL: keys.url,
+      FILELOFT_AUTH_AUDIENCE: 'uploads',
+      FILELOFT_LOG: 'trace',
+      // Each thread fetches for itself.
+      FILELOFT_WORKERS: '1',
+      ...env,
+    },
   })
 }
 
@@ -26,6 +33,16 @@ test('keys are fetched when the first token comes, once for many, and kept', asy
   assert.equal((await post(server.url, await rsa.sign({ ...aud, exp: fromNow(-60) }))).status, 401)
   assert.equal((await post(server.url, null)).status, 401)
   assert.equal(keys.requests, 1)
+})
+
+test('two threads: each fetches the keys once, for its own requests', async () => {
+  const issuer = await createIssuer('a')
+  await using keys = await startKeyServer([issuer.jwk])
+  await using server = await start(keys, { FILELOFT_WORKERS: '2' })
+  const token = await issuer.sign(aud)
+  // A connection for each request, which the system gives to one thread or the other.
+  for (let n = 0; n < 12; n++) assert.equal((await post(server.url, token, { Connection: 'close' })).status, 201)
+  assert.equal(keys.requests, 2)
 })
 
 test('rotation: a token with a new key has them fetched again; one with a key that is gone is refused', async () => {

@@ -74,13 +74,14 @@ function keyProblems({ authAlgorithms, authJwtSecret, authUrlSecret, ...settings
 function oddities(settings: Settings): string[] {
   const { authJwksUrl, authAudience, bind, unixSocket } = settings
   const warnings: string[] = []
-  if (authJwksUrl instanceof URL) {
+  const keys = typeof authJwksUrl === 'string' ? URL.parse(authJwksUrl) : null
+  if (keys !== null) {
     if (authAudience === undefined) {
       warnings.push(
         `${nameOf('authAudience')} is not set: tokens that were issued for other services are taken as well`,
       )
     }
-    if (authJwksUrl.protocol === 'http:' && !isLoopback(authJwksUrl.hostname)) {
+    if (keys.protocol === 'http:' && !isLoopback(keys.hostname)) {
       warnings.push(`${nameOf('authJwksUrl')} is not https: whoever is on the way to it can let anybody in`)
     }
   }

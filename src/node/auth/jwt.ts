@@ -71,7 +71,7 @@ function keysOf(config: Config, log: Logger): Keys | null {
   if (authJwksUrl !== undefined) {
     const all = [...algorithms.rsa, ...algorithms.ec, ...algorithms.ed25519]
     const { authJwksMaxAge, authJwksCooldown } = config
-    const remote = createRemoteJWKSet(authJwksUrl, {
+    const remote = createRemoteJWKSet(new URL(authJwksUrl), {
       cacheMaxAge: authJwksMaxAge * 1000,
       cooldownDuration: authJwksCooldown * 1000,
       timeoutDuration: 5000,

@@ -26,10 +26,10 @@ export function parseAlgorithms(text: string): string[] | null {
 }
 
 /** A fragment or a password would not be sent, or be sent where it is logged. */
-export function parseKeyUrl(text: string): URL | null {
+export function parseKeyUrl(text: string): string | null {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol)) return null
-  return url.username === '' && url.password === '' && url.hash === '' ? url : null
+  return url.username === '' && url.password === '' && url.hash === '' ? url.href : null
 }
 
 function listOf(text: string, isValid: (item: string) => boolean): string[] | null {

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 
 /** The bytes of a secret as Standard Webhooks writes it. */
-export type Secret = Buffer
+export type Secret = Uint8Array
 
 /**
  * Understands secrets separated by commas: while one takes the place of another, requests are signed with both. Each is
@@ -36,5 +36,6 @@ function parseSecret(text: string): Secret | null {
   const encoded = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1]
   if (encoded === undefined || encoded.length % 4 !== 0) return null
   const bytes = Buffer.from(encoded, 'base64')
-  return bytes.length >= 24 && bytes.length <= 64 ? bytes : null
+  // No Buffer: worker threads get a copy, which is none.
+  return bytes.length >= 24 && bytes.length <= 64 ? Uint8Array.from(bytes) : null
 }
