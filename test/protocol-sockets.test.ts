@@ -7,10 +7,11 @@ import { describe, test, type TestContext } from 'node:test'
 import { createTusHandler, type Platform, type TusHandler } from '../src/index.ts'
 import { toNodeListener } from '../src/node/index.ts'
 import { memoryStore } from '../src/stores/memory.ts'
-import { runSuites, type Connection, type Transport } from './run-suites.ts'
+import { runSuites } from './run-suites.ts'
+import type { Connection, Transport } from './suite-context.ts'
 import type { Init } from './suites/support.ts'
 
-const sockets: Transport = { name: 'over sockets', capabilities: { trailers: true }, open }
+const sockets: Transport = { name: 'over sockets', capabilities: { trailers: true, answerLength: true }, open }
 
 runSuites(sockets)
 
