@@ -211,7 +211,7 @@ function rawFetch(port: number, path: string, init: Init): Promise<Response> {
       const noBody = [204, 205, 304].includes(incoming.statusCode ?? 0) || method === 'HEAD'
       if (noBody) incoming.resume()
       // Node's stream types and the global ones are the same streams under two names.
-      const stream = noBody ? null : (Readable.toWeb(incoming) as ReadableStream<Uint8Array>)
+      const stream = noBody ? null : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>)
       resolve(new Response(stream, { status: incoming.statusCode ?? 0, headers: toHeaders(incoming.headers) }))
     })
     const send = async (): Promise<void> => {

@@ -74,7 +74,6 @@ class BodyError extends Error {
 function requestHead(port: number, method: string, path: string, { headers = {}, body, trailers }: Init): Uint8Array {
   const all = new Headers(headers)
   all.set('Host', `127.0.0.1:${port}`)
-  all.set('Connection', 'close')
   if (trailers !== undefined) all.set('Trailer', all.get('Trailer') ?? Object.keys(trailers).join(', '))
   if (body instanceof Uint8Array) all.set('Content-Length', String(body.length))
   else if (body !== undefined) {

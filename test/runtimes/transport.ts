@@ -6,7 +6,14 @@ import type { Capabilities, Init } from '../suites/support.ts'
 import { type Dial, exchange, type Wire } from './client.ts'
 
 /** A server of the runtime on a free port, with nothing but the handler behind it. */
-export type Listen = (handler: TusHandler) => Promise<{ readonly port: number; close(): Promise<void> }>
+export type Listen = (handler: TusHandler) => Promise<Listening>
+
+export interface Listening {
+  readonly port: number
+  /** What each request has to carry to reach this handler. */
+  readonly headers?: Readonly<Record<string, string>>
+  close(): Promise<void>
+}
 
 export interface Runtime {
   readonly name: string
@@ -25,7 +32,7 @@ async function openConnection(handler: TusHandler, listen: Listen, dial: Dial): 
   const origin = `http://127.0.0.1:${server.port}`
   const open = new Set<Wire>()
   const fetchRaw = (path: string, init: Init): Promise<Response> =>
-    exchange(dial, server.port, path, { ...init, headers: { ...init.headers, ...count.mark(init.body) } }, open)
+    exchange(dial, server.port, path, { ...init, headers: { ...init.headers, ...server.headers, ...count.mark(init.body) } }, open)
   return {
     origin,
     fetch(target, init) {
