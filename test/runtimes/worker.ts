@@ -31,10 +31,7 @@ export default {
     if (name !== null) {
       const handler = handlers.get(name)
       if (handler === undefined) return new Response(`no handler ${name}\n`, { status: 404 })
-      const response = handler(request)
-      // What a client sent before it went away is still to be stored.
-      ctx.waitUntil(response)
-      return response
+      return handler(request, { waitUntil: (work) => ctx.waitUntil(work) })
     }
     const task = (await request.json()) as WorkerTask
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
@@ -64,7 +61,7 @@ async function run(
   }
   const transport = transportOf({
     name: 'workerd',
-    capabilities: { trailers: false, answerLength: false },
+    capabilities: { trailers: false, answerLength: true },
     listen,
     dial,
   })
