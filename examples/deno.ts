@@ -1,4 +1,7 @@
-/** fileloft on Deno. Run: `deno run -P examples/deno.ts`, then upload to http://127.0.0.1:8080/files */
+/**
+ * fileloft on Deno. Run: `deno run --allow-net --allow-env --allow-sys --allow-read --allow-write examples/deno.ts`,
+ * then upload to http://127.0.0.1:8080/files
+ */
 import { createTusHandler } from 'fileloft'
 import { fsLocker } from 'fileloft/lockers/fs'
 import { fileStore } from 'fileloft/stores/fs'

@@ -20,7 +20,7 @@ export interface Task extends Selection {
   /** Options of the store, as far as JSON carries them. */
   readonly options?: object
   /** What serves, on Node. @default node:http */
-  readonly server?: 'express' | 'fastify'
+  readonly server?: 'express' | 'fastify' | 'lambda'
 }
 
 const task = JSON.parse(process.argv[2] ?? '{"store":"memory"}') as Task
@@ -41,7 +41,9 @@ async function thisRuntime(): Promise<Runtime> {
   }
   const { listeners } = await import('./listen-node.ts')
   const listen = listeners[task.server ?? 'http']
-  return { name: 'Node', capabilities: { trailers: true, answerLength: true }, listen, dial }
+  // Lambda is told no trailers.
+  const trailers = task.server !== 'lambda'
+  return { name: 'Node', capabilities: { trailers, answerLength: true }, listen, dial }
 }
 
 type Made = { readonly store: Store; readonly locker?: Locker; readonly cleanup?: () => Promise<void> }

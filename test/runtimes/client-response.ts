@@ -1,5 +1,5 @@
 /** The answer's half of the client in client.ts. */
-import { concat, type Wire } from './client.ts'
+import { concat, type Wire } from './wire.ts'
 
 export interface Head {
   readonly status: number

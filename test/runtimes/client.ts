@@ -5,18 +5,7 @@
  */
 import type { Init } from '../suites/support.ts'
 import { readBody, readHead } from './client-response.ts'
-
-/** One connection as seen from the client. */
-export interface Wire {
-  /** Resolves to null at the end; rejects when the connection breaks. */
-  read(): Promise<Uint8Array | null>
-  /** Resolves when more may be written. */
-  write(bytes: Uint8Array): Promise<void>
-  /** Breaks it off. */
-  destroy(): void
-}
-
-export type Dial = (port: number) => Promise<Wire>
+import { concat, type Dial, type Wire } from './wire.ts'
 
 const encoder = new TextEncoder()
 
@@ -108,13 +97,3 @@ async function send(wire: Wire, head: Uint8Array, init: Init, signal: AbortSigna
 }
 
 const crlf = encoder.encode('\r\n')
-
-export function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    all.set(piece, at)
-    at += piece.length
-  }
-  return all
-}

@@ -10,7 +10,18 @@ export interface Row {
   readonly seconds: number
 }
 
-export function table(rows: readonly Row[]): string {
+const rows: Row[] = []
+
+export function onRow(row: Row): void {
+  rows.push(row)
+}
+
+export function printTable(): void {
+  const sorted = rows.toSorted((a, b) => `${a.runtime} ${a.store}`.localeCompare(`${b.runtime} ${b.store}`))
+  console.log(`\n${table(sorted)}\n`)
+}
+
+function table(rows: readonly Row[]): string {
   const head = ['runtime', 'store', 'passed', 'failed', 'left out', 'seconds']
   const lines = rows.map(({ runtime, store, passed, failed, left, seconds }) =>
     [runtime, store, passed, failed, left, seconds.toFixed(1)].map(String),

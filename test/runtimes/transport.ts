@@ -1,15 +1,18 @@
 /** The suites over sockets on any runtime: its server behind, the client of client.ts in front. */
 import { fromStream } from '../../src/body/receive.ts'
-import type { Platform, TusHandler } from '../../src/index.ts'
+import type { Platform, Store, TusHandler } from '../../src/index.ts'
 import type { Connection, Transport } from '../suite-context.ts'
 import type { Capabilities, Init } from '../suites/support.ts'
-import { type Dial, exchange, type Wire } from './client.ts'
+import { exchange } from './client.ts'
+import type { Dial, Wire } from './wire.ts'
 
 /** A server of the runtime on a free port, with nothing but the handler behind it. */
 export type Listen = (handler: TusHandler) => Promise<Listening>
 
 export interface Listening {
   readonly port: number
+  /** @default http */
+  readonly scheme?: 'https'
   /** What each request has to carry to reach this handler. */
   readonly headers?: Readonly<Record<string, string>>
   close(): Promise<void>
@@ -29,10 +32,16 @@ export function transportOf({ name, capabilities, listen, dial }: Runtime): Tran
 async function openConnection(handler: TusHandler, listen: Listen, dial: Dial): Promise<Connection> {
   const count = countBodies(handler)
   const server = await listen(count.handler)
-  const origin = `http://127.0.0.1:${server.port}`
+  const origin = `${server.scheme ?? 'http'}://127.0.0.1:${server.port}`
   const open = new Set<Wire>()
   const fetchRaw = (path: string, init: Init): Promise<Response> =>
-    exchange(dial, server.port, path, { ...init, headers: { ...init.headers, ...server.headers, ...count.mark(init.body) } }, open)
+    exchange(
+      dial,
+      server.port,
+      path,
+      { ...init, headers: { ...init.headers, ...server.headers, ...count.mark(init.body) } },
+      open,
+    )
   return {
     origin,
     fetch(target, init) {
@@ -40,7 +49,7 @@ async function openConnection(handler: TusHandler, listen: Listen, dial: Dial): 
       return fetchRaw(pathname + search, init)
     },
     fetchRaw,
-    taken: count.taken,
+    taken: (body) => count.taken(body),
     async close() {
       for (const wire of open) wire.destroy()
       await server.close()
@@ -66,8 +75,8 @@ function countBodies(handler: TusHandler) {
   return {
     handler: Object.assign(counting, {
       extensions: handler.extensions,
-      sweep: handler.sweep,
-      close: handler.close,
+      sweep: (store?: Store) => handler.sweep(store),
+      close: () => handler.close(),
     }) satisfies TusHandler,
     mark(body: Init['body']): Record<string, string> {
       if (!(body instanceof ReadableStream)) return {}

@@ -1,6 +1,6 @@
 /** Connections of `node:net`, which Node, Bun and Deno have. */
 import { connect } from 'node:net'
-import type { Wire } from './client.ts'
+import type { Wire } from './wire.ts'
 
 export function dial(port: number): Promise<Wire> {
   return new Promise((resolve, reject) => {

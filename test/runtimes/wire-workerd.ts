@@ -1,10 +1,10 @@
 /** Connections of workerd. */
 // @ts-expect-error: the module has no types here; `Sockets` says what is used of it.
 import * as untyped from 'cloudflare:sockets'
-import type { Wire } from './client.ts'
+import type { Wire } from './wire.ts'
 
 interface Sockets {
-  connect(address: { readonly hostname: string; readonly port: number }): {
+  readonly connect: (address: { readonly hostname: string; readonly port: number }) => {
     readonly opened: Promise<unknown>
     readonly closed: Promise<unknown>
     readonly readable: ReadableStream<Uint8Array>
