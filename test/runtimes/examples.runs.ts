@@ -46,15 +46,20 @@ void describe('an upload that is interrupted twice', () => {
 
   void test('SvelteKit with adapter-node, examples/sveltekit', async () => {
     const at = 'test/runtimes/node_modules'
-    await using folder = await newcomersFolder('sveltekit', [
-      ...['@sveltejs/kit', '@sveltejs/adapter-node', '@sveltejs/vite-plugin-svelte', 'svelte', 'vite'].map(
-        (name) => `${at}/${name}`,
-      ),
-    ])
+    const needed = ['@sveltejs/kit', '@sveltejs/adapter-node', '@sveltejs/vite-plugin-svelte', 'svelte', 'vite']
+    await using folder = await newcomersFolder(
+      'sveltekit',
+      needed.map((name) => `${at}/${name}`),
+    )
     await mkdir(join(folder.path, 'src'), { recursive: true })
     await writeFile(join(folder.path, 'src/app.html'), '<body>%sveltekit.head%%sveltekit.body%</body>')
     await run(process.execPath, [join(root, at, 'vite/bin/vite.js'), 'build'], { cwd: folder.path })
-    await uploadTo(folder, [process.execPath, 'build/index.js'], { BODY_SIZE_LIMIT: 'Infinity' })
+    const command = [process.execPath, 'build/index.js']
+    await uploadTo(folder, command, { BODY_SIZE_LIMIT: 'Infinity' })
+    const port = await freePort()
+    await using _ = await startIn(folder, command, { PORT: String(port), HOST: '127.0.0.1' })
+    const answer = await fetch(`http://127.0.0.1:${port}/files`, { method: 'POST', body: new Uint8Array(1 << 20) })
+    assert.equal(answer.status, 413, 'a body over the limit of adapter-node')
   })
 })
 
