@@ -122,6 +122,7 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   const onError = (error: unknown) => {
     if (pending === null) return
     if (error instanceof TusError) fail(error)
+    else if (isRefusal(error)) fail(new TusError('too_large', 'The body is longer than this server takes'))
     else settle('disconnected')
   }
 
@@ -161,6 +162,11 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   if (isPerRequest) poll = setInterval(look, pollMs)
   else stop.listener = look
   return received
+}
+
+/** Some frameworks break a body that is over their own limit by an error with this status (SvelteKit on Node). */
+function isRefusal(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'status' in error && error.status === 413
 }
 
 /** Where a body cannot be told by the request that wants it to end, it looks by itself. */

@@ -47,11 +47,17 @@ export async function startIn(
   [file = '', ...args]: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<Started> {
-  const running = spawn(file, args, { cwd: path, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const running = spawn(file, args, {
+    cwd: path,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own: some start the server as a child of theirs.
+    detached: true,
+  })
   let output = ''
   const exited = once(running, 'close')
   const stop = async (): Promise<void> => {
-    running.kill('SIGKILL')
+    if (running.pid !== undefined && running.exitCode === null) process.kill(-running.pid, 'SIGKILL')
     await exited
   }
   await new Promise<void>((resolve, reject) => {

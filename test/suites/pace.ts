@@ -74,7 +74,7 @@ export const suite: Suite = {
     {
       title: 'PATCH a little faster than minRate over many windows: 204',
       async run(ctx) {
-        const server = await ctx.serve({ minRate: 1000, minRateWindowMs: 150, idleTimeoutMs: 0 })
+        const server = await ctx.serve({ minRate: 1000, minRateWindowMs: 250, idleTimeoutMs: 0 })
         const url = await create(server, bytes.length)
         const request = await stalled(server, url, 0, bytes.subarray(0, 100))
         const start = Date.now()
