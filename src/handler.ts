@@ -59,7 +59,15 @@ export function createTusHandler<C = unknown>(options: TusHandlerOptions<C>): Tu
     active++
     try {
       const { remoteAddress, remotePort, waitUntil } = platform ?? {}
-      const caller: Caller = { request, remoteAddress, remotePort, waitUntil, context: undefined, reply: null, query: '' }
+      const caller: Caller = {
+        request,
+        remoteAddress,
+        remotePort,
+        waitUntil,
+        context: undefined,
+        reply: null,
+        query: '',
+      }
       const locator = createLocator(mount, places, request, platform)
       return await respond({ request, platform, locator, caller }, server)
     } finally {

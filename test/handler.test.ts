@@ -1,7 +1,7 @@
 /** What happens in the handler when something around it fails: callbacks, stores, lockers, options, shutdown. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { StoreError, TusError, type Store } from '../src/index.ts'
+import { createTusHandler, StoreError, TusError, type Store } from '../src/index.ts'
 import { memoryLocker } from '../src/lockers/memory.ts'
 import { memoryStore } from '../src/stores/memory.ts'
 import { incompleteIds, octets, serve } from './handler-support.ts'
