@@ -55,17 +55,31 @@ export function createTusHandler<C = unknown>(options: TusHandlerOptions<C>): Tu
   let idle: (() => void) | null = null
   let closed: Promise<void> | null = null
 
-  const handle = async (request: Request, platform?: Platform): Promise<Response> => {
+  const answer = async (request: Request, platform?: Platform): Promise<Response> => {
     active++
     try {
-      const { remoteAddress, remotePort } = platform ?? {}
-      const caller: Caller = { request, remoteAddress, remotePort, context: undefined, reply: null, query: '' }
+      const { remoteAddress, remotePort, waitUntil } = platform ?? {}
+      const caller: Caller = {
+        request,
+        remoteAddress,
+        remotePort,
+        waitUntil,
+        context: undefined,
+        reply: null,
+        query: '',
+      }
       const locator = createLocator(mount, places, request, platform)
       return await respond({ request, platform, locator, caller }, server)
     } finally {
       active--
       if (active === 0) idle?.()
     }
+  }
+  const handle = (request: Request, platform?: Platform): Promise<Response> => {
+    const response = answer(request, platform)
+    // A client that goes away must not take along what it had sent.
+    platform?.waitUntil?.(response)
+    return response
   }
   return Object.assign(handle, {
     extensions: [...contexts.extensions],

@@ -15,6 +15,17 @@ export interface Platform {
   readonly remoteAddress?: string
   /** The client's port on that address. */
   readonly remotePort?: number
+  /**
+   * Keeps the request alive until the work has ended, where the runtime ends it with its answer or its client
+   * (`ctx.waitUntil` on Cloudflare Workers): what had arrived is stored all the same, and hooks run to their end.
+   */
+  readonly waitUntil?: (work: Promise<unknown>) => void
   /** Whether the connection itself is encrypted, for the scheme of `Location`. */
   readonly encrypted?: boolean
 }
+
+/**
+ * Whether requests may not do input or output for each other, as on Cloudflare's runtime: a timer or a stream of one
+ * ends with it.
+ */
+export const isPerRequest = globalThis.navigator?.userAgent === 'Cloudflare-Workers'

@@ -16,11 +16,12 @@ import { startMinio } from './servers/minio.ts'
 const root = new URL('../', import.meta.url).pathname
 const run = promisify(execFile)
 const scratch = join(root, '.cache', `docs-${process.pid}`)
+// The page on runtimes is run inside of them, by test/runtimes/docs.runs.ts.
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
   ...(await readdir(join(root, 'docs'))).map((name) => `docs/${name}`),
-].filter((name) => name.endsWith('.md'))
+].filter((name) => name.endsWith('.md') && name !== 'docs/runtimes.md')
 
 interface Snippet {
   readonly title: string
@@ -59,9 +60,9 @@ for (const example of (await readdir(join(root, 'examples'))).filter(isServer)) 
   })
 }
 
-/** The other one only hears of uploads; test/hooks/example.test.ts runs it. */
+/** One only hears of uploads, and test/hooks/example.test.ts runs it; others are not for Node: test/runtimes does. */
 function isServer(name: string): boolean {
-  return name.endsWith('.ts') && name !== 'webhook-receiver.ts'
+  return name.endsWith('.ts') && !['webhook-receiver.ts', 'bun.ts', 'deno.ts', 'aws-lambda.ts'].includes(name)
 }
 
 async function runProgram(title: string, code: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** What happens in the handler when something around it fails: callbacks, stores, lockers, options, shutdown. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { StoreError, TusError, type Store } from '../src/index.ts'
+import { createTusHandler, StoreError, TusError, type Store } from '../src/index.ts'
 import { memoryLocker } from '../src/lockers/memory.ts'
 import { memoryStore } from '../src/stores/memory.ts'
 import { incompleteIds, octets, serve } from './handler-support.ts'
@@ -267,3 +267,26 @@ for (const [name, options, message] of refused) {
     assert.throws(() => serve(options), { name: 'TypeError', message })
   })
 }
+
+test('waitUntil of the platform: told of the answer, and of an onProgress that is not over by then', async () => {
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>()
+  const works: Promise<unknown>[] = []
+  const handler = createTusHandler({
+    path: '/files',
+    store: memoryStore(),
+    progressIntervalMs: 0,
+    onProgress: () => opened,
+  })
+  const headers = {
+    'Tus-Resumable': '1.0.0',
+    'Upload-Length': '10',
+    'Content-Type': 'application/offset+octet-stream',
+  }
+  const request = new Request('http://localhost/files', { method: 'POST', headers, body: 'hello' })
+  const answer = handler(request, { waitUntil: (work) => void works.push(work) })
+  assert.equal((await answer).status, 201)
+  assert.equal(works.length, 2)
+  assert.equal(works[0], answer)
+  open()
+  await Promise.all(works)
+})

@@ -1,11 +1,11 @@
 /** Requests in process: a Request in, a Response out, no server in between. */
 import type { TusHandler } from '../src/index.ts'
-import type { Connection, Transport } from './run-suites.ts'
+import type { Connection, Transport } from './suite-context.ts'
 import type { Init } from './suites/support.ts'
 
 const origin = 'http://uploads.test'
 
-export const inProcess: Transport = { name: 'in process', capabilities: { trailers: false }, open }
+export const inProcess: Transport = { name: 'in process', capabilities: { trailers: false, answerLength: true }, open }
 
 function open(handler: TusHandler): Promise<Connection> {
   let taken = 0

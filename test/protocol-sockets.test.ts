@@ -7,10 +7,11 @@ import { describe, test, type TestContext } from 'node:test'
 import { createTusHandler, type Platform, type TusHandler } from '../src/index.ts'
 import { toNodeListener } from '../src/node/index.ts'
 import { memoryStore } from '../src/stores/memory.ts'
-import { runSuites, type Connection, type Transport } from './run-suites.ts'
+import { runSuites } from './run-suites.ts'
+import type { Connection, Transport } from './suite-context.ts'
 import type { Init } from './suites/support.ts'
 
-const sockets: Transport = { name: 'over sockets', capabilities: { trailers: true }, open }
+const sockets: Transport = { name: 'over sockets', capabilities: { trailers: true, answerLength: true }, open }
 
 runSuites(sockets)
 
@@ -210,7 +211,7 @@ function rawFetch(port: number, path: string, init: Init): Promise<Response> {
       const noBody = [204, 205, 304].includes(incoming.statusCode ?? 0) || method === 'HEAD'
       if (noBody) incoming.resume()
       // Node's stream types and the global ones are the same streams under two names.
-      const stream = noBody ? null : (Readable.toWeb(incoming) as ReadableStream<Uint8Array>)
+      const stream = noBody ? null : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>)
       resolve(new Response(stream, { status: incoming.statusCode ?? 0, headers: toHeaders(incoming.headers) }))
     })
     const send = async (): Promise<void> => {

@@ -2,17 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Store } from '../src/index.ts'
 import { fileStore } from '../src/stores/fs.ts'
 import { objectStore } from '../src/objects/store.ts'
 import { memoryStore } from '../src/stores/memory.ts'
 import { simulatedBucket } from './objects/simulated-bucket.ts'
-
-export interface StoreRow {
-  readonly name: string
-  /** A fresh, empty store and what removes all traces of it. */
-  make(): Promise<{ store: Store; cleanup: () => Promise<void> }>
-}
+import type { StoreRow } from './suite-context.ts'
 
 export const stores: readonly StoreRow[] = [
   { name: 'memory', make: () => Promise.resolve({ store: memoryStore(), cleanup: () => Promise.resolve() }) },

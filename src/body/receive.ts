@@ -3,6 +3,7 @@
  * way in which a body can stop early into an orderly end, so that what has arrived is kept.
  */
 import { TusError } from '../errors.ts'
+import { isPerRequest } from '../platform.ts'
 import { createPace, type MinRate } from './pace.ts'
 
 /** Why a body ended before it was whole. */
@@ -121,6 +122,7 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   const onError = (error: unknown) => {
     if (pending === null) return
     if (error instanceof TusError) fail(error)
+    else if (isRefusal(error)) fail(new TusError('too_large', 'The body is longer than this server takes'))
     else settle('disconnected')
   }
 
@@ -162,11 +164,12 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   return received
 }
 
-/**
- * On Cloudflare's runtime a request may not do input or output for another one. So there a body is not told by whoever
- * wants it to end, but looks by itself.
- */
-const isPerRequest = globalThis.navigator?.userAgent === 'Cloudflare-Workers'
+/** Some frameworks break a body that is over their own limit by an error with this status (SvelteKit on Node). */
+function isRefusal(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'status' in error && error.status === 413
+}
+
+/** Where a body cannot be told by the request that wants it to end, it looks by itself. */
 const pollMs = 50
 
 /** The answer for a body that was cut: statuses that clients retry, or what the application says. */

@@ -103,7 +103,8 @@ export function openDirectory(root: string, sync: Sync): Directory {
           const start = Buffer.alloc(length)
           fs.readSync(fd, start, 0, length, 0)
           if (start.toString() !== incompletePrefix) return false
-          fs.writeSync(fd, '1', length - 1)
+          // Bytes, not a string: Deno would write that at the start of the file.
+          fs.writeSync(fd, completedBit, 0, 1, length - 1)
           if (durable) await dataSync(fd)
           return true
         } finally {
@@ -165,6 +166,8 @@ function createAgain(path: string, folder: string): number {
     return fs.openSync(path, 'wx')
   }
 }
+
+const completedBit = Buffer.from('1')
 
 async function writeAll(fd: number, bytes: Buffer): Promise<void> {
   if (bytes.length > maxRecordBytes) throw new TypeError(`A record of ${bytes.length} bytes cannot be stored`)

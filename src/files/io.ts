@@ -9,12 +9,21 @@ import { StoreError } from '../errors.ts'
  * Whatever moves or syncs data goes through the pool.
  */
 export const write = promisify(fs.write)
-export const writev = promisify(fs.writev)
 export const read = promisify(fs.read)
 export const truncate = promisify(fs.ftruncate)
 export const dataSync = promisify(fs.fdatasync)
 export const fileSync = promisify(fs.fsync)
 export const close = promisify(fs.close)
+
+/** Not by `promisify`: on Deno its promise resolves to the number alone. */
+export function writev(fd: number, vector: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }> {
+  return new Promise((resolve, reject) => {
+    fs.writev(fd, vector, position, (error, bytesWritten) => {
+      if (error === null) resolve({ bytesWritten })
+      else reject(error)
+    })
+  })
+}
 
 /** The system's name for a failure (`ENOENT`), or an empty string. */
 export function errorCode(error: unknown): string {

@@ -1,3 +1,5 @@
+import { isPerRequest } from '../platform.ts'
+
 /** The memory in which parts are gathered: one pool for all uploads of a store. */
 export interface Buffers {
   /**
@@ -143,7 +145,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
     }
     if (waiters.some((waiter) => isOverdue(waiter, now))) askSlowest(now)
     clearTimeout(timer)
-    timer = waiters.length === 0 ? undefined : setTimeout(serve, lookMs)
+    timer = waiters.length === 0 || isPerRequest ? undefined : setTimeout(serve, lookMs)
   }
 
   const askSlowest = (now: number): void => {
@@ -174,6 +176,13 @@ export function createBuffers(budget: number, soft: number): Buffers {
         return Promise.resolve(grant({ ...waiter, resolve: () => {} }))
       }
       return new Promise((resolve) => {
+        if (isPerRequest) {
+          // The timer of another request ends with that.
+          const look = setInterval(serve, lookMs)
+          const stop = (buffer: Uint8Array<ArrayBuffer>) => (clearInterval(look), resolve(buffer))
+          waiters.push({ ...waiter, resolve: stop })
+          return
+        }
         waiters.push({ ...waiter, resolve })
         timer ??= setTimeout(serve, lookMs)
       })

@@ -32,8 +32,8 @@ export interface R2StoreOptions extends ObjectStoreOptions {
 /**
  * Keeps uploads in a Cloudflare R2 bucket that is bound to the Worker. Make one store and one handler per isolate, not one
  * per request: the memory budget and the locks are shared by all requests of the isolate. That needs a
- * `compatibility_date` of 2024-10-14 or later; `nodejs_compat` is not needed. Hand the response's promise to
- * `ctx.waitUntil`, too, so that the bytes of a client that goes away are still stored.
+ * `compatibility_date` of 2024-10-14 or later; `nodejs_compat` is not needed. Tell the handler of
+ * `ctx.waitUntil` (`Platform`), so that the bytes of a client that goes away are still stored.
  *
  * What it writes, all below `prefix`: `<id>` (the finished object), `<id>.info` (the record, with bytes too few for a
  * part), `.finals/` (which final uploads wait for which partial ones), and while `check` runs `.probe-<random>`.

@@ -1,4 +1,5 @@
 import type { CreateEvent, Reply, UploadEvent } from '../hooks.ts'
+import type { Platform } from '../platform.ts'
 import type { Upload } from '../store.ts'
 
 /** Who asks, and what is to be said in the end. */
@@ -6,6 +7,8 @@ export interface Caller {
   readonly request: Request
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
+  /** Keeps the request alive for what may end after its answer. */
+  readonly waitUntil: Platform['waitUntil']
   /** What `onRequest` returned. */
   context: unknown
   /** What hooks add to the answer. */

@@ -19,7 +19,7 @@ export async function requireCompleted(context: Context, id: string, caller: Cal
 /** A range of a completed upload as a stream that reads no further ahead than its consumer. */
 export function stream(context: Context, upload: Upload, range: ByteRange, caller: Caller): ReadableStream<Uint8Array> {
   const iterator = context.store.read?.(upload, range)[Symbol.asyncIterator]()
-  return new ReadableStream(
+  const bytes = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
@@ -38,4 +38,21 @@ export function stream(context: Context, upload: Upload, range: ByteRange, calle
     },
     { highWaterMark: 0 },
   )
+  return ofLength(bytes, range.end - range.start)
+}
+
+/**
+ * On Cloudflare's runtime only such a stream keeps its `Content-Length`; any other comes in chunks, and when it breaks,
+ * the last chunk is sent as if it had ended.
+ */
+function ofLength(bytes: ReadableStream<Uint8Array>, length: number): ReadableStream<Uint8Array> {
+  if (FixedLengthStream === undefined) return bytes
+  const { readable, writable } = new FixedLengthStream(length)
+  // What breaks it has been reported, and breaks the other end.
+  bytes.pipeTo(writable).catch(() => {})
+  return readable
+}
+
+const { FixedLengthStream } = globalThis as {
+  FixedLengthStream?: new (length: number) => TransformStream<Uint8Array, Uint8Array>
 }

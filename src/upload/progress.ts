@@ -34,6 +34,7 @@ export function progressReporter(
     entry.running = run(context, onProgress, { ...upload, offset }, caller, end).finally(() => {
       entry.running = null
     })
+    caller.waitUntil?.(entry.running)
   }
 }
 

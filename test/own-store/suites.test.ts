@@ -7,7 +7,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { inProcess } from '../in-process.ts'
 import { runSuites } from '../run-suites.ts'
-import type { StoreRow } from '../stores.ts'
+import type { StoreRow } from '../suite-context.ts'
 
 const path = resolve(process.argv[2] ?? new URL('../../examples/store/row.ts', import.meta.url).pathname)
 runSuites(inProcess, [(await import(pathToFileURL(path).href)) as StoreRow])

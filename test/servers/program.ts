@@ -177,7 +177,7 @@ function keepWaiting(child: ChildProcess, wait: boolean): void {
   for (const handle of child.stdio) if (handle instanceof Socket) handle[wait ? 'ref' : 'unref']()
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -15,7 +15,16 @@ import {
   type Headers,
 } from './client.ts'
 import { withMethods } from './fakes.ts'
-import { equal, expect, expectRefusal, type Bytes, type Case, type Server, type Suite } from './support.ts'
+import {
+  equal,
+  expect,
+  expectLength,
+  expectRefusal,
+  type Bytes,
+  type Case,
+  type Server,
+  type Suite,
+} from './support.ts'
 
 const hello = text('hello')
 const world = text(' world')
@@ -293,7 +302,8 @@ export const suite: Suite = {
       async run(ctx) {
         const server = await ctx.serve({ downloads: true })
         const url = await final(server, list(server, await partial(server, hello), await partial(server, world)))
-        const response = await expect(await server.fetch(url), 200, { 'Content-Length': '11' })
+        const response = await expect(await server.fetch(url), 200)
+        expectLength(ctx, response, 11)
         equal(await response.text(), 'hello world', 'body')
       },
     },

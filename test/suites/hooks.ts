@@ -530,7 +530,7 @@ export const suite: Suite = {
         let isOver = false
         const errors: unknown[] = []
         const server = await ctx.serve({
-          expiration: { afterMs: 50 },
+          expiration: { afterMs: 500 },
           onFinish: () => Promise.reject(new Error('out')),
           onError: (error) => void errors.push(error),
         })

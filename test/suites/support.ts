@@ -23,6 +23,8 @@ export interface Case {
 export interface Capabilities {
   /** `Init.trailers` reach the handler. */
   readonly trailers: boolean
+  /** A streamed answer keeps its `Content-Length`; else it may lose it and come in chunks. */
+  readonly answerLength: boolean
 }
 
 /** One case's own world. All that was made through it is closed after the case. */
@@ -104,6 +106,12 @@ export async function expect(
     if (!right) fail(`${await describe(response)} with ${name}: ${show(got)}, wanted ${show(value)}`)
   }
   return response
+}
+
+/** Asserts `Content-Length` of a streamed answer, which some runtimes leave out. */
+export function expectLength({ capabilities }: Context, { headers }: Response, length: number): void {
+  const got = headers.get('Content-Length')
+  if (got !== null || capabilities.answerLength) equal(got, String(length), 'Content-Length')
 }
 
 /** As `expect`, for a refusal whose one-line text says something particular. */

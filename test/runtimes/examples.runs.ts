@@ -1,0 +1,119 @@
+/** The examples, as a newcomer runs them, each with an upload of tus-js-client that is interrupted twice. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { promisify } from 'node:util'
+import { transform } from 'esbuild'
+import { freePort } from '../servers/program.ts'
+import { assertStoredIn, type Folder, hashOf, newcomersFolder, root, startIn, uploadInterrupted } from './newcomer.ts'
+import { programs } from './programs.ts'
+import { startWorker } from './workerd.ts'
+
+const run = promisify(execFile)
+const { node22, node24, node26, bun, deno } = programs
+
+void describe('an upload that is interrupted twice', () => {
+  for (const [program, example, packages] of [
+    [node22, 'node.ts', []],
+    [node24, 'node.ts', []],
+    [node26, 'node.ts', []],
+    [bun, 'bun.ts', []],
+    [deno, 'deno.ts', []],
+    [node24, 'express.ts', ['node_modules/express']],
+    [node24, 'fastify.ts', ['node_modules/fastify']],
+  ] as const) {
+    const skip = program.command === null && `${program.name} is not installed: npm run runtimes`
+    void test(`${program.name}, examples/${example}`, { skip }, async () => {
+      await using folder = await newcomersFolder(example, packages)
+      await uploadTo(folder, [...(program.command ?? []), example])
+    })
+  }
+
+  void test('workerd, examples/cloudflare', async () => {
+    await using folder = await newcomersFolder('cloudflare')
+    const miniflare = await startWorker(join(folder.path, 'src/worker.ts'), false)
+    try {
+      const { port } = await miniflare.ready
+      // R2 takes about one write a second of the record.
+      const { id, sha256 } = await uploadInterrupted(Number(port), { chunkSize: 6 << 20 })
+      const stored = await storedIn(await miniflare.getR2Bucket('BUCKET'), id)
+      assert.equal(hashOf(stored), sha256)
+    } finally {
+      await miniflare.dispose()
+    }
+  })
+
+  void test('Next.js, examples/nextjs', async () => {
+    const at = 'test/runtimes/node_modules'
+    await using folder = await newcomersFolder(
+      'nextjs',
+      ['next', 'react', 'react-dom', 'styled-jsx', '@next', '@swc'].map((name) => `${at}/${name}`),
+    )
+    const layout = 'export default ({ children }) => <html><body>{children}</body></html>'
+    await writeFile(join(folder.path, 'app/layout.jsx'), layout)
+    // With a file of TypeScript it would install the compiler and types, from the network.
+    const route = join(folder.path, 'app/files/[[...path]]/route')
+    await writeFile(`${route}.js`, (await transform(await readFile(`${route}.ts`, 'utf8'), { loader: 'ts' })).code)
+    await rm(`${route}.ts`)
+    const next = join(root, at, 'next/dist/bin/next')
+    await uploadTo(folder, [process.execPath, next, 'dev', '--webpack'], { NEXT_TELEMETRY_DISABLED: '1' })
+  })
+
+  void test('SvelteKit with adapter-node, examples/sveltekit', async () => {
+    const at = 'test/runtimes/node_modules'
+    const needed = ['@sveltejs/kit', '@sveltejs/adapter-node', '@sveltejs/vite-plugin-svelte', 'svelte', 'vite']
+    await using folder = await newcomersFolder(
+      'sveltekit',
+      needed.map((name) => `${at}/${name}`),
+    )
+    await mkdir(join(folder.path, 'src'), { recursive: true })
+    await writeFile(join(folder.path, 'src/app.html'), '<body>%sveltekit.head%%sveltekit.body%</body>')
+    await run(process.execPath, [join(root, at, 'vite/bin/vite.js'), 'build'], { cwd: folder.path })
+    const command = [process.execPath, 'build/index.js']
+    await uploadTo(folder, command, { BODY_SIZE_LIMIT: 'Infinity' })
+    const port = await freePort()
+    await using _ = await startIn(folder, command, { PORT: String(port), HOST: '127.0.0.1' })
+    const answer = await fetch(`http://127.0.0.1:${port}/files`, {
+      method: 'POST',
+      headers: {
+        'Tus-Resumable': '1.0.0',
+        'Upload-Length': String(1 << 20),
+        'Content-Type': 'application/offset+octet-stream',
+      },
+      body: new Uint8Array(1 << 20),
+    })
+    assert.equal(answer.status, 413, 'a body over the limit of adapter-node')
+    assert.match(await answer.text(), /longer than this server takes/)
+  })
+})
+
+void test('deno check examples/deno.ts: no errors against the types of the package', async () => {
+  await using folder = await newcomersFolder('deno.ts')
+  await run(denoFile(), ['check', 'deno.ts'], { cwd: folder.path })
+})
+
+void test('deno publish --dry-run: nothing to complain about', async () => {
+  const { stdout, stderr } = await run(denoFile(), ['publish', '--dry-run', '--allow-dirty'], { cwd: root })
+  assert.match(stdout + stderr, /Dry run complete/)
+})
+
+function denoFile(): string {
+  return deno.command?.[0] ?? assert.fail('Deno is not installed: npm ci')
+}
+
+/** The binding's own types are at odds with those of the other runtimes. */
+async function storedIn(bucket: unknown, key: string): Promise<Uint8Array> {
+  const { get } = bucket as { readonly get: (key: string) => Promise<Response | null> }
+  const stored = await get(key)
+  return new Uint8Array((await stored?.arrayBuffer()) ?? assert.fail(`${key} is not in the bucket`))
+}
+
+async function uploadTo(folder: Folder, command: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const port = await freePort()
+  await using server = await startIn(folder, command, { ...env, PORT: String(port), HOST: '127.0.0.1' })
+  const done = await uploadInterrupted(port)
+  await assertStoredIn(folder, done)
+  assert.match(server.output(), new RegExp(`${done.id} is complete: \\d+ bytes`))
+}

@@ -1,0 +1,86 @@
+/** Node's own server and frameworks on top of it, the handler mounted as the examples do. */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express from 'express'
+import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import { toNodeListener } from '../../src/node/index.ts'
+import type { Listen } from './transport.ts'
+
+export const listeners: Readonly<Record<'http' | 'express' | 'fastify' | 'lambda', Listen>> = {
+  async http(handler) {
+    const server = createServer({ requestTimeout: 0 }, toNodeListener(handler))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return running(server)
+  },
+
+  async express(handler) {
+    const app = express()
+    app.use(toNodeListener(handler))
+    const server = app.listen(0, '127.0.0.1')
+    server.requestTimeout = 0
+    await once(server, 'listening')
+    return running(server)
+  },
+
+  async fastify(handler) {
+    const listener = toNodeListener(handler)
+    const app = fastify({ requestTimeout: 0 })
+    const onRequest = (request: FastifyRequest, reply: FastifyReply) => {
+      reply.hijack()
+      listener(request.raw, reply.raw)
+    }
+    app.all('/*', { onRequest }, () => {})
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    return running(app.server)
+  },
+
+  /** Function URLs hand over whole requests, bytes in base64. */
+  async lambda(handler) {
+    process.env['AWS_REGION'] ??= 'us-east-1'
+    const { toLambda } = await import('../../examples/aws-lambda.ts')
+    const invoke = toLambda(handler)
+    const server = createServer((incoming, outgoing) => {
+      const respond = async (): Promise<void> => {
+        const body = Buffer.concat(await incoming.toArray())
+        const { pathname, search } = splitTarget(incoming.url ?? '/')
+        const headers = Object.entries(incoming.headers).map(([name, value]) => [name, String(value)] as const)
+        const { statusCode, ...answer } = await invoke({
+          rawPath: pathname,
+          rawQueryString: search,
+          headers: Object.fromEntries(headers),
+          ...(body.length > 0 && { body: body.toString('base64') }),
+          isBase64Encoded: true,
+          requestContext: {
+            domainName: incoming.headers.host ?? '',
+            http: { method: incoming.method ?? 'GET', sourceIp: '127.0.0.1' },
+          },
+        })
+        outgoing.writeHead(statusCode, answer.headers).end(Buffer.from(answer.body, 'base64'))
+      }
+      respond().catch(() => outgoing.destroy())
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    // TLS ends before the function, which believes in it.
+    return { ...running(server), scheme: 'https' }
+  },
+}
+
+function splitTarget(target: string): { pathname: string; search: string } {
+  const at = target.indexOf('?')
+  return at < 0 ? { pathname: target, search: '' } : { pathname: target.slice(0, at), search: target.slice(at + 1) }
+}
+
+function running(server: Server): Awaited<ReturnType<Listen>> {
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}

@@ -1,0 +1,73 @@
+/** The whole protocol suite inside every runtime, on every store that it has, and on mounts in frameworks. */
+import { after, describe, test } from 'node:test'
+import { startAzurite } from '../servers/azurite.ts'
+import { startFakeGcs } from '../servers/fake-gcs.ts'
+import { startMinio } from '../servers/minio.ts'
+import type { Task } from './child.ts'
+import { onRow, printTable } from './counts.ts'
+import { type Program, programs } from './programs.ts'
+import { runInside } from './suites.ts'
+import { runInWorkerd } from './workerd.ts'
+
+after(printTable)
+
+const [minio, gcs, azurite] = await Promise.all([startMinio(), startFakeGcs(), startAzurite()])
+after(() => Promise.all([minio?.stop(), gcs?.stop(), azurite?.stop()]))
+
+const s3Options = async (server: NonNullable<typeof minio>) => {
+  const { endpoint, region, accessKeyId, secretAccessKey } = server
+  const credentials = { accessKeyId, secretAccessKey }
+  return { bucket: await server.newBucket(), endpoint, region, credentials, forcePathStyle: true }
+}
+
+const noServer = 'its server is not installed: npm run servers'
+const undecodable = String.raw`^ids: every method on /files/(%c0|%e0|%ff|%ed|%: |%2: |%zz|a%)`
+const streamed =
+  '^(interruption|pace|locking|invariants)|break|broken|stand|without end|give|declares one byte more|beside|while' +
+  '|is answered so and nothing is changed or disturbed|trusted: http:|behind a prefix'
+
+const { node22, node24, node26, bun, deno } = programs
+
+void describe('the protocol suite', { concurrency: 2 }, () => {
+  void test('workerd, R2', () => runInWorkerd('workerd', 'r2', { nodejsCompat: false }, onRow))
+  for (const nodejsCompat of [false, true]) {
+    const name = nodejsCompat ? 'workerd, nodejs_compat' : 'workerd'
+    void test(`${name}, S3`, { skip: minio === null && noServer }, async () => {
+      if (minio !== null) {
+        await runInWorkerd(name, 's3', { nodejsCompat, isQuick: true, s3: await s3Options(minio) }, onRow)
+      }
+    })
+  }
+  for (const program of [bun, deno]) {
+    suite(program, { store: 'memory' })
+    suite(program, { store: 'fs', isQuick: true })
+    onServer(program, 's3', minio, s3Options)
+    onServer(program, 'gcs', gcs, async (server) => ({ bucket: await server.newBucket(), endpoint: server.endpoint }))
+    onServer(program, 'azure', azurite, async (server) => ({
+      container: await server.newContainer(),
+      connectionString: server.connectionString,
+    }))
+  }
+  for (const program of [node22, node24, node26]) suite(program, { store: 'fs' })
+  suite(node24, { store: 'memory', server: 'express', isQuick: true })
+  // Fastify answers 400 to paths that cannot be decoded; frameworks.runs.ts looks at that.
+  suite(node24, { store: 'memory', server: 'fastify', isQuick: true, except: undecodable })
+  // A request that is cut or slow reaches no function, and its scheme is always https.
+  suite(node24, { store: 'memory', server: 'lambda', isQuick: true, except: streamed })
+})
+
+function suite(program: Program, task: Task): void {
+  void test(`${program.name}, ${task.server ?? task.store}`, { skip: notInstalled(program) }, () =>
+    runInside(program, task, onRow),
+  )
+}
+
+function onServer<S>(program: Program, store: Task['store'], server: S | null, open: (server: S) => Promise<object>) {
+  void test(`${program.name}, ${store}`, { skip: server === null ? noServer : notInstalled(program) }, async () => {
+    if (server !== null) await runInside(program, { store, options: await open(server), isQuick: true }, onRow)
+  })
+}
+
+function notInstalled({ name, command }: Program): string | false {
+  return command === null && `${name} is not installed: npm run runtimes`
+}
