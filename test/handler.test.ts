@@ -277,14 +277,16 @@ test('waitUntil of the platform: told of the answer, and of an onProgress that i
     progressIntervalMs: 0,
     onProgress: () => opened,
   })
-  const headers = {
-    'Tus-Resumable': '1.0.0',
-    'Upload-Length': '10',
-    'Content-Type': 'application/offset+octet-stream',
-  }
-  const request = new Request('http://localhost/files', { method: 'POST', headers, body: 'hello' })
+  const tus = { 'Tus-Resumable': '1.0.0' }
+  const headers = { ...tus, 'Upload-Length': '10' }
+  const created = await handler(new Request('http://localhost/files', { method: 'POST', headers }))
+  const request = new Request(created.headers.get('Location') ?? '', {
+    method: 'PATCH',
+    headers: { ...tus, 'Upload-Offset': '0', 'Content-Type': octets },
+    body: 'hello',
+  })
   const answer = handler(request, { waitUntil: (work) => void works.push(work) })
-  assert.equal((await answer).status, 201)
+  assert.equal((await answer).status, 204)
   assert.equal(works.length, 2)
   assert.equal(works[0], answer)
   open()
