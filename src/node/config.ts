@@ -6,6 +6,7 @@ import { checkAuthorization } from './auth/check.ts'
 import { type Filter, parseFilter } from './filter.ts'
 import { type Backend, chooseBackend } from './backend.ts'
 import { nearest } from './nearest.ts'
+import { redact } from './redact.ts'
 import type { TracingSettings } from './tracing/feature.ts'
 import { flagOf, type Variable, variables } from './variables.ts'
 
@@ -141,11 +142,6 @@ function fallbackOf({ fallbacks = [] }: Variable<unknown>, environment: Environm
 
 function problemOf({ isSecret }: Variable<unknown>, label: string, text: string, allowed: string): string {
   return `${label} is ${isSecret ? 'set to something' : JSON.stringify(redact(text))}; it must be ${allowed}`
-}
-
-/** A password in a URL. */
-function redact(text: string): string {
-  return text.replace(/\/\/[^/@]*@/, '//***@')
 }
 
 function unknownVariables(environment: Environment): string[] {

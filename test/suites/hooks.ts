@@ -530,7 +530,7 @@ export const suite: Suite = {
         let isOver = false
         const errors: unknown[] = []
         const server = await ctx.serve({
-          expiration: { afterMs: 500 },
+          expiration: { afterMs: 1000 },
           onFinish: () => Promise.reject(new Error('out')),
           onError: (error) => void errors.push(error),
         })
