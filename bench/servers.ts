@@ -2,7 +2,19 @@
 import { accessSync, constants, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export const serverIds = ['fileloft', 'plain', 'watched', 'nosync', 'tus-node', 'tusd', 'rust', 'null'] as const
+export const serverIds = [
+  'fileloft',
+  'plain',
+  'watched',
+  'library',
+  'bun',
+  'deno',
+  'nosync',
+  'tus-node',
+  'tusd',
+  'rust',
+  'null',
+] as const
 
 /** Those that run unless others are named. */
 export const usualServers: readonly ServerId[] = ['fileloft', 'nosync', 'tus-node', 'tusd', 'rust', 'null']
@@ -67,6 +79,15 @@ export function benchServers(): BenchServer[] {
       path: '/files/',
       stores: true,
       command: nodeScript('fileloft-nosync.ts'),
+    },
+    { id: 'library', title: 'library, Node', path: '/files', stores: true, command: nodeScript('library.ts') },
+    { id: 'bun', title: 'library, Bun', path: '/files', stores: true, command: otherRuntime('bun', []) },
+    {
+      id: 'deno',
+      title: 'library, Deno',
+      path: '/files',
+      stores: true,
+      command: otherRuntime('deno', ['run', '--allow-all', '--no-check', '--no-lock', '--quiet']),
     },
     { id: 'tus-node', title: '@tus/server', path: '/files', stores: true, command: nodeScript('tus-node.ts') },
     {
@@ -136,6 +157,14 @@ export function nodeScript(name: string): Command {
     args: ({ directory }) => [script, directory],
     environment: () => ({}),
   }
+}
+
+/** The handler on a runtime that npm has installed. */
+function otherRuntime(name: string, flags: readonly string[]): BenchServer['command'] {
+  const program = join(root, 'node_modules/.bin', name)
+  if (!exists(program)) return 'npm install'
+  const script = join(import.meta.dirname, 'servers/library.ts')
+  return { program, isNode: false, args: ({ directory }) => [...flags, script, directory], environment: () => ({}) }
 }
 
 function onPath(name: string): string | undefined {
