@@ -134,6 +134,14 @@ export interface TusHandlerOptions<C = unknown> extends UploadHooks<C> {
    */
   readonly progressIntervalMs?: number
 
+  /**
+   * Whether each body's request waits at its end for the `onProgress` that still runs, not only that which ends the
+   * upload: what it decides counts then, and what it tells comes before all that follows, also where another process
+   * goes on with the upload.
+   * @default false
+   */
+  readonly waitForProgress?: boolean
+
   /** Told about every failure that is not the client's: what is answered 5xx, and what failed in the background. */
   readonly onError?: (error: unknown, request: Request | null) => void | Promise<void>
 }

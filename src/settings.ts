@@ -60,6 +60,7 @@ function createContext(options: TusHandlerOptions, store: Store, state: State): 
     removePartials: options.removePartials ?? false,
     downloads: (options.downloads ?? false) && store.read !== undefined,
     progressIntervalMs: options.progressIntervalMs ?? 500,
+    waitForProgress: options.waitForProgress ?? false,
     report: state.report,
     state,
     progress: new Map(),

@@ -14,6 +14,8 @@ export function handlerOptions(config: Config): Omit<TusHandlerOptions, 'store' 
     minRateWindowMs: milliseconds(config.minRateWindow),
     // As often as tusd tells of progress.
     progressIntervalMs: 1000,
+    // The next request may come to another thread, or server, which knows nothing of it.
+    waitForProgress: true,
     downloads: config.enableDownload,
     removePartials: config.enableCleanupConcatPartials,
     extensions: {

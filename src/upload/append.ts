@@ -7,7 +7,7 @@ import type { Caller } from './caller.ts'
 import { checkAccess, checkLimit, type Context, limitOf, requireUpload } from './context.ts'
 import { finish, type FinishStage } from './finish.ts'
 import { type Hold, withLock } from './lock.ts'
-import { progressReporter, stopLate } from './progress.ts'
+import { progressReporter, settleProgress, stopLate } from './progress.ts'
 import { removeUpload } from './terminate.ts'
 
 /** A body on its way to an upload. */
@@ -47,6 +47,7 @@ export async function append(context: Context, id: string, incoming: Incoming): 
     const { stop } = hold
     stopLate(context, id, stop)
     const received = await receiveBody(context, upload, incoming, hold)
+    if (context.waitForProgress) await settleProgress(context, id, stop)
     if (stop.terminate) {
       await removeUpload(context, received.upload, incoming.caller, hold)
       throw cutError('stopped', stop)

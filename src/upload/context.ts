@@ -23,6 +23,7 @@ export interface Context {
   readonly removePartials: boolean
   readonly downloads: boolean
   readonly progressIntervalMs: number
+  readonly waitForProgress: boolean
   /** The same as the state's. */
   readonly report: State['report']
   /** What all stores of a handler share. */

@@ -434,6 +434,34 @@ export const suite: Suite = {
       },
     },
     {
+      title:
+        'waitForProgress, PATCH with half of the bytes: answered after onProgress has returned, with what it decides',
+      async run(ctx) {
+        const [begun, first] = [gate(), gate()]
+        let isAnswered = false
+        const server = await ctx.serve({
+          progressIntervalMs: 0,
+          waitForProgress: true,
+          async onProgress({ stop, upload }) {
+            if (upload.offset > 5) return
+            begun.open()
+            await first.opened
+            stop(new TusError('rejected', 'Not yet', { status: 402 }))
+          },
+        })
+        const [url, other] = [await create(server, 10), await create(server, 10)]
+        const answer = patch(server, url, 0, bytes.subarray(0, 5)).finally(() => (isAnswered = true))
+        await begun.opened
+        // Time enough for an answer that waits for nothing.
+        for (let n = 0; n < 10; n++) await expectOffset(server, other, 0)
+        ok(!isAnswered, 'answered before onProgress has returned')
+        first.open()
+        await expect(await answer, 402)
+        await expectOffset(server, url, 5)
+        await expect(await patch(server, url, 5, bytes.subarray(5)), 204)
+      },
+    },
+    {
       title: 'onProgress of one PATCH stops and removes the upload while the next, the last one, runs: never finished',
       async run(ctx) {
         const seen: string[] = []
