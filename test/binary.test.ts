@@ -97,5 +97,7 @@ describe('the single executable', () => {
       assert.equal(code, 1, stderr)
       assert.match(stderr, /The single executable has no @(google-cloud|azure)\/.*; use the package or an image\n$/)
     }
+    const demo = await tell('--demo', '--enable-download')
+    assert.deepEqual([demo.code, /has no page for FILELOFT_DEMO/.test(demo.stderr)], [1, true], demo.stderr)
   })
 })

@@ -258,6 +258,84 @@ test('what cannot be taken over is named with its reason and stays as it was; ou
   assert.equal((await stat(join(folder.path, 'long.info'))).mtimeMs, before.mtimeMs)
 })
 
+test('an upload that is named like a part, or like a record, of another one is its own: neither is touched for the other', async () => {
+  using folder = temporaryDirectory()
+  const put = (name: string, content: string) => writeFile(join(folder.path, name), content)
+  const text = (name: string) => readFile(join(folder.path, name), 'utf8')
+  const tusd = (id: string, Size: number) => JSON.stringify({ ID: id, Size, SizeIsDeferred: false, MetaData: null })
+  for (const [id, letter] of [
+    ['movie', 'A'],
+    ['movie_part_1', 'B'],
+    ['rust_part_1', 'C'],
+  ] as const) {
+    await put(id, letter.repeat(10))
+    await put(`${id}.info`, tusd(id, 10))
+  }
+  await put('rust.info', rustRecord('rust', { size: 5, offset: 5 }))
+  await put('rust_part_0', 'hello')
+  const node = (id: string) => JSON.stringify({ id, size: 9, offset: 0, creation_date: '2026-01-01T00:00:00.000Z' })
+  // Of @tus/server, the second one's bytes where the first one's record goes.
+  await put('foo', 'plain old')
+  await put('foo.json', node('foo'))
+  await put('foo.info', 'important')
+  await put('foo.info.json', node('foo.info'))
+  // What a client has sent.
+  await put('sent.json', node('movie'))
+  await put('sent.json.info', tusd('sent.json', 83))
+
+  const { code, lines, problems } = await runImport(folder.path)
+  assert.equal(code, 1)
+  assert.equal(lines.at(-1), 'imported 4 of tusd, 1 of fileloft for Rust; 3 stay as they were', lines.join('\n'))
+  assert.match(problems, /foo: .*foo\.info is in the way\n/)
+  assert.equal(await text('movie'), 'A'.repeat(10))
+  assert.equal(await text('movie_part_1'), 'B'.repeat(10))
+  assert.equal(await text('rust_part_1'), 'C'.repeat(10))
+  assert.equal(await text('rust'), 'hello')
+  assert.equal(await text('foo.info'), 'important')
+  assert.equal(await text('sent.json'), node('movie'))
+})
+
+test('parts with a gap stay as they are; those that a stopped import has left are removed by the next', async () => {
+  using folder = temporaryDirectory()
+  const put = (name: string, content: string) => writeFile(join(folder.path, name), content)
+  await put('gap.info', rustRecord('gap', { size: 20, offset: 10 }))
+  for (const part of ['gap_part_0', 'gap_part_2']) await put(part, 'AAAAA')
+  await put('whole.info', rustRecord('whole', { size: 20, offset: 10 }))
+  for (const part of ['whole_part_0', 'whole_part_1']) await put(part, 'AAAAA')
+  const { code, problems } = await runImport(folder.path)
+  assert.equal(code, 1)
+  assert.match(problems, /^fileloft: gap: its parts have a gap: there is no .*gap_part_1\n$/)
+  await put('whole_part_1', 'AAAAA')
+  await runImport(folder.path)
+  const parts = (await readdir(folder.path)).filter((name) => name.includes('_part_')).sort()
+  assert.deepEqual(parts, ['gap_part_0', 'gap_part_2'])
+  assert.equal(await readFile(join(folder.path, 'whole'), 'utf8'), 'AAAAAAAAAA')
+})
+
+test('two imports at a time beside a running server: each upload is taken over once, and nothing goes back', async () => {
+  using folder = temporaryDirectory()
+  await using ours = await startServer({ dataDir: folder.path, env })
+  const ids = Array.from({ length: 40 }, (_, n) => `upload-${n}`)
+  for (const id of ids) {
+    await writeFile(join(folder.path, `${id}.info`), rustRecord(id, { size: 15, offset: 10 }))
+    for (const n of [0, 1]) await writeFile(join(folder.path, `${id}_part_${n}`), '01234')
+  }
+  /** Goes on with each as soon as it is there. */
+  const goOn = async (id: string): Promise<void> => {
+    for (;;) {
+      const sent = { ...tus, ...octets, 'Upload-Offset': '10' }
+      const answer = await fetch(`${ours.url}/${id}`, { method: 'PATCH', headers: sent, body: '56789' })
+      if (answer.status === 204) return
+      assert.ok(answer.status >= 500 || answer.status === 423, `${answer.status}`)
+    }
+  }
+  const outcomes = await Promise.all([runImport(folder.path), runImport(folder.path), ...ids.map(goOn)])
+  const [one, two] = outcomes as [Outcome, Outcome]
+  const counts = [one, two].map(({ lines }) => Number(/^imported (\d+)/.exec(lines.at(-1) ?? '')?.[1] ?? 0))
+  assert.equal(counts[0]! + counts[1]!, 40, one.problems + two.problems)
+  for (const id of ids) await assertBytes(`${ours.url}/${id}`, Buffer.from('012340123456789'))
+})
+
 test('import from a bucket, --dry-run elsewhere: exit code 2 and what to change', async () => {
   using folder = temporaryDirectory()
   const bucket = await runImport(folder.path, '--backend', 's3', '--s3-bucket', 'b')

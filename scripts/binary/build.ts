@@ -22,6 +22,9 @@ const parts: Plugin = {
     builder.onLoad({ filter: /./, namespace: 'left-out' }, ({ path }) => ({
       contents: `throw new Error(${JSON.stringify(`The single executable has no ${path}; use the package or an image`)})`,
     }))
+    builder.onLoad({ filter: /src\/node\/demo\/feature\.ts$/ }, () => ({
+      contents: `throw new Error('The single executable has no page for FILELOFT_DEMO; use the package')`,
+    }))
     builder.onLoad({ filter: /src\/node\/version\.ts$/ }, () => ({
       contents: `export const version = () => ${JSON.stringify(version)}`,
     }))

@@ -119,9 +119,9 @@ async function sweep(config: Config): Promise<void> {
 }
 
 async function importAll(config: Config, dryRun: boolean): Promise<void> {
-  const { place } = await openStorage(config)
+  const { place, locker } = await openStorage(config)
   const write = (line: string) => void process.stdout.write(`${line}\n`)
-  if (!(await importUploads(place, config, dryRun, write, complain))) process.exitCode = 1
+  if (!(await importUploads(place, locker, config, dryRun, write, complain))) process.exitCode = 1
 }
 
 async function hooks(config: Config, replay: CommandLine['replay']): Promise<void> {

@@ -1,4 +1,5 @@
 import { adopt } from '../files/foreign/adopt.ts'
+import type { Locker } from '../locker.ts'
 import type { Config } from './config.ts'
 
 /**
@@ -8,15 +9,24 @@ import type { Config } from './config.ts'
  */
 export async function importUploads(
   directory: string,
-  { basePath, expirationTtl }: Config,
+  locker: Locker,
+  { basePath, expirationTtl, lockTimeout }: Config,
   dryRun: boolean,
   write: (line: string) => void,
   complain: (line: string) => void,
 ): Promise<boolean> {
   const expireAfterMs = expirationTtl === undefined ? null : expirationTtl * 1000
+  const lock = async <T>(id: string, work: () => Promise<T>): Promise<T> => {
+    const held = await locker.acquire(id, { signal: AbortSignal.timeout(lockTimeout * 1000), onContention: () => {} })
+    try {
+      return await work()
+    } finally {
+      await held.release()
+    }
+  }
   const counts = new Map<string, number>()
   let failed = 0
-  for await (const found of adopt(directory, { basePath, expireAfterMs, dryRun })) {
+  for await (const found of adopt(directory, { basePath, expireAfterMs, dryRun, lock })) {
     const { id, server, offset, length, completed, problem } = found
     if (problem !== null) {
       failed++

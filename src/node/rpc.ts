@@ -16,11 +16,13 @@ type Message =
 /**
  * Lets two threads call each other over a port: `own` is what the other one may call here.
  * @param timeoutMs Milliseconds after which a call that was not answered fails.
+ * @param onLate Told of what came of such a call after all: it may have to be undone.
  */
 export function connectPort<Theirs extends Methods>(
   port: MessagePort,
   own: Methods,
   timeoutMs: number,
+  onLate: (method: string, args: readonly unknown[], value: unknown) => void = () => {},
 ): Remote<Theirs> {
   const waiting = new Map<number, (message: Message) => void>()
   let calls = 0
@@ -44,7 +46,13 @@ export function connectPort<Theirs extends Methods>(
   const call = (method: string, args: readonly unknown[]) =>
     new Promise<unknown>((resolve, reject) => {
       const id = ++calls
-      const timer = setTimeout(() => settle({ type: 'failure', id, message: 'a thread does not answer' }), timeoutMs)
+      const timer = setTimeout(() => {
+        settle({ type: 'failure', id, message: 'a thread does not answer' })
+        waiting.set(id, (message) => {
+          waiting.delete(id)
+          if (message.type === 'result') onLate(method, args, message.value)
+        })
+      }, timeoutMs)
       const settle = (message: Message) => {
         clearTimeout(timer)
         waiting.delete(id)

@@ -81,7 +81,15 @@ export function createShared(limits: QuotaLimits): MainShared {
 export function joinShared(port: MessagePort): Shared {
   const members: (() => Promise<Counts>)[] = []
   const collect = async (): Promise<Counts> => (await members[0]?.()) ?? []
-  const main = connectPort<MainMethods>(port, { collect, ping() {} }, timeoutMs)
+  const main: Remote<MainMethods> = connectPort<MainMethods>(
+    port,
+    { collect, ping() {} },
+    timeoutMs,
+    (method, args, value) => {
+      // A place that was had when nobody waited for it any more.
+      if (method === 'enter' && value === null) void main.leave(...(args as [string, string])).catch(() => {})
+    },
+  )
   return {
     ledger: {
       enter: (client, slot) => main.enter(client, slot),

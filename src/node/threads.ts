@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { SecureContextOptions } from 'node:tls'
 import { MessageChannel, type Worker } from 'node:worker_threads'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Address } from './address.ts'
 import type { Config } from './config.ts'
 import type { Logs } from './logger.ts'
@@ -75,7 +76,9 @@ export function createThreads(count: number, config: Config, logs: Logs, shared:
     },
     async close() {
       for (const { worker } of threads) sendOrder(worker, { type: 'close' })
-      const results = await Promise.all(threads.map(({ closed }) => closed))
+      // One that hangs in the middle of something would keep the process for ever.
+      const late = delay(config.shutdownTimeout * 1000 + 2000, false, { ref: false })
+      const results = await Promise.all(threads.map(({ closed }) => Promise.race([closed, late])))
       return results.every(Boolean)
     },
     abandon() {

@@ -12,6 +12,9 @@ const port = parentPort
 const { config, shared: sharedPort } = workerData as ThreadStart
 
 const lines = lineBatches((batch) => sendReport(port, { type: 'log', lines: batch }))
+// What it dies of is told by others; what it had to tell before goes ahead.
+process.on('uncaughtExceptionMonitor', () => lines.flush())
+
 /** Resolves when it listens. What it throws ends the thread, and the main thread with it. */
 export const listening: Promise<void> = serve()
 

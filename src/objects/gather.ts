@@ -261,6 +261,7 @@ export function gather(
     const isNew = filled - recordedTail > recordedTail / 4
     if (parts.length === committed.rest.parts.length && (buffer === null || !isNew)) return
     await record({ parts, tail: buffer?.slice(0, filled) ?? nothing.tail })
+    forgetTail()
   }
 
   /** Records the parts that came to rest, or, of a client too slow to fill one, its bytes so far. */
@@ -271,6 +272,7 @@ export function gather(
     if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
     else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) {
       await record({ parts: done, tail: buffer.slice(0, filled) })
+      forgetTail()
     }
   }
 
@@ -373,10 +375,10 @@ export function gather(
       try {
         const done = contiguous()
         if (bodyFailed || atomic) {
-          // Where the tail was forgotten the body could not throw; should it all the same, what is recorded stays.
+          // Should a body throw whose tail was forgotten, what is recorded stays. Named is what is not aborted below.
           if (hasRecorded && !mayForget(options)) {
             committed = {
-              ...(await commit(engine, committed, { offset: before.offset, multipartId }, before.rest)),
+              ...(await commit(engine, committed, { offset: before.offset, multipartId: named }, before.rest)),
               rest: before.rest,
             }
           }

@@ -220,3 +220,24 @@ test('checkpoint: a slow client that is silent between its chunks does not have 
   await finish(store, 'a', bytes)
   await assertWhole(bucket, 'a', bytes)
 })
+
+test('checkpoint: recorded while its client was silent, undone as the body throws: what was acknowledged before is gone on from', async () => {
+  const { bucket, store } = setup({}, { checkpointMs: 100 })
+  await store.create(newUpload('a', null))
+  await store.append(await get(store, 'a'), body(bytes.subarray(0, 5000)))
+  async function* tooLong() {
+    yield bytes.subarray(5000, 15_000)
+    while ((await seen(bucket)).offset < 15_000) await new Promise(setImmediate)
+    yield bytes.subarray(15_000, 2 * part)
+    while (bucket.open.size === 0) await new Promise(setImmediate)
+    throw fatal('the limit is passed')
+  }
+  await assert.rejects(store.append(await get(store, 'a'), tooLong()), /the limit is passed/)
+  const after = await seen(bucket)
+  assert.equal(after.offset, 5000)
+  assert.ok(after.multipartId === null || bucket.open.has(after.multipartId), 'the record names what was aborted')
+  const elsewhere = another(bucket)
+  const whole = await elsewhere.append(await get(elsewhere, 'a'), body(bytes.subarray(5000)))
+  await elsewhere.update(whole, { length: bytes.byteLength, completed: true })
+  await assertWhole(bucket, 'a', bytes)
+})

@@ -13,10 +13,10 @@ import type { Concat } from '../../store.ts'
 import { openDirectory, type Directory } from '../directory.ts'
 import { dataSync, remove } from '../io.ts'
 import { fileName, infoSuffix, locate, type Place } from '../paths.ts'
-import { formatRecord, readRecordText, type FileUpload } from '../record.ts'
+import { readRecordText, type FileUpload } from '../record.ts'
 import { recordIds } from '../walk.ts'
 import { type ForeignUpload, isOwn, readForeign, type Server } from './layout.ts'
-import { joinParts, partsOf } from './parts.ts'
+import { findParts, joinParts, type Parts } from './parts.ts'
 
 export interface AdoptOptions {
   /** Milliseconds that incomplete uploads may still take; null = for ever. */
@@ -25,6 +25,8 @@ export interface AdoptOptions {
   readonly basePath: string
   /** Only tells what would be done. */
   readonly dryRun: boolean
+  /** Does work on an upload with its lock held: our server, or another import, may be at it. */
+  readonly lock: <T>(id: string, work: () => Promise<T>) => Promise<T>
 }
 
 /** What became of one record. */
@@ -39,48 +41,85 @@ export interface Adopted {
   readonly problem: string | null
 }
 
+/** What each record is looked at with. */
+interface Work extends AdoptOptions {
+  readonly directory: Directory
+  readonly parts: Parts
+}
+
+type Suffix = '.info' | '.json'
+
 /** Goes through all records below `root`; those that are ours are passed over. */
 export async function* adopt(root: string, options: AdoptOptions): AsyncGenerator<Adopted> {
-  const directory = openDirectory(root, 'always')
-  if (!options.dryRun) await directory.prepare()
+  const work: Work = { ...options, directory: openDirectory(root, 'always'), parts: findParts() }
+  if (!options.dryRun) await work.directory.prepare()
   for (const suffix of [infoSuffix, '.json'] as const) {
     for await (const id of recordIds(root, '', suffix)) {
-      const found = await adoptOne(directory, id, suffix, options)
+      const found = await adoptOne(work, id, suffix)
       if (found !== null) yield found
     }
   }
 }
 
-async function adoptOne(
-  directory: Directory,
-  id: string,
-  suffix: '.info' | '.json',
-  options: AdoptOptions,
-): Promise<Adopted | null> {
+async function adoptOne(work: Work, id: string, suffix: Suffix): Promise<Adopted | null> {
+  const { directory, dryRun, lock } = work
   const path = `${directory.root}/${id}${suffix}`
   let foreign: ForeignUpload | null = null
   try {
-    const text = readRecordText(path)
-    const record: unknown = text === null ? null : parse(text)
-    if (text === null || isOwn(record)) return null
-    foreign = readForeign(record, suffix)
-    // A file of JSON without a record in it is somebody's upload, or somebody's configuration.
-    if (foreign === null && suffix === '.json') return null
-    if (foreign === null) throw new Error('no server that is known here writes such records')
-    const { server } = foreign
-    const place = placeOf(directory, id, foreign)
-    if (suffix === '.json' && isTaken(place.info)) {
-      if (!options.dryRun) remove(path)
+    foreign = readRecord(path, suffix)
+    if (foreign === null) {
+      if (suffix === infoSuffix && !dryRun) await clearUp(work, id)
       return null
     }
-    const upload = await convert(foreign, place, path, options)
-    const { offset, length, completed } = upload
-    if (!options.dryRun) await replace(directory, upload, place, path, text)
-    return { id, server, offset, length, completed, problem: null }
+    const place = placeOf(directory, id, foreign)
+    if (dryRun) return told(foreign, await convert(work, foreign, place, path))
+    return await lock(id, async () => {
+      // Another import may have been here, and a client meanwhile.
+      const again = readRecord(path, suffix)
+      if (again === null) return null
+      if (suffix === '.json' && fs.existsSync(place.info)) {
+        if (!isOurs(place.info)) throw new Error(`${place.info} is in the way`)
+        remove(path)
+        return null
+      }
+      const upload = await convert(work, again, place, path)
+      await replace(work, again, upload, place, path)
+      return told(again, upload)
+    })
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error)
     return { id, server: foreign?.server ?? null, offset: 0, length: null, completed: false, problem }
   }
+}
+
+/** Another server's record; null when it is gone, ours, or a file of JSON that is no record at all. */
+function readRecord(path: string, suffix: Suffix): ForeignUpload | null {
+  if (!fs.existsSync(path)) return null
+  // An upload whose id ends like that: what it says is its client's word.
+  if (suffix === '.json' && (fs.existsSync(path + infoSuffix) || fs.existsSync(`${path}.json`))) return null
+  const text = readRecordText(path)
+  const record = parse(text ?? '')
+  if (text === null || isOwn(record)) return null
+  const foreign = readForeign(record, suffix)
+  if (foreign === null && suffix === infoSuffix) throw new Error('no server that is known here writes such records')
+  return foreign
+}
+
+function told({ server }: ForeignUpload, { id, offset, length, completed }: FileUpload): Adopted {
+  return { id, server, offset, length, completed, problem: null }
+}
+
+function isOurs(info: string): boolean {
+  return isOwn(parse(readRecordText(info) ?? ''))
+}
+
+/** Removes the parts of an upload that is ours already, where an earlier import was stopped before it did. */
+async function clearUp({ directory, parts }: Work, id: string): Promise<void> {
+  const copy = copyPath(directory, id, infoSuffix)
+  const place = locate(directory.root, id)
+  if (place === null || !fs.existsSync(copy)) return
+  const foreign = readForeign(parse(readRecordText(copy) ?? ''), infoSuffix)
+  if (foreign?.server === 'fileloft for Rust') for (const part of await parts.left(place)) remove(part)
 }
 
 function parse(text: string): unknown {
@@ -104,19 +143,13 @@ function placeOf({ root }: Directory, id: string, foreign: ForeignUpload): Place
   return place
 }
 
-function isTaken(info: string): boolean {
-  return fs.existsSync(info) && isOwn(parse(readRecordText(info) ?? ''))
-}
-
-async function convert(
-  foreign: ForeignUpload,
-  place: Place,
-  path: string,
-  { expireAfterMs, basePath }: AdoptOptions,
-): Promise<FileUpload> {
+async function convert(work: Work, foreign: ForeignUpload, place: Place, path: string): Promise<FileUpload> {
+  const { expireAfterMs, basePath } = work
   const { id, length, metadata } = foreign
-  const offset = await storedBytes(foreign, place)
-  const completed = offset === length && !(await waitsForItsEnd(foreign, place))
+  const parts = await work.parts.of(foreign, place)
+  const offset = parts.length > 0 ? (foreign.offset ?? 0) : storedBytes(foreign, place)
+  // With all bytes there but not in one file, nobody has been told that it is complete.
+  const completed = offset === length && parts.length === 0
   if (length !== null && offset > length) throw new Error(`it has ${offset} bytes, more than its length of ${length}`)
   const isFinal = Array.isArray(foreign.concat)
   if (isFinal && !completed) throw new Error('it is a final upload whose bytes were not put together; create it again')
@@ -142,9 +175,7 @@ async function convert(
 }
 
 /** How many bytes count. */
-async function storedBytes(foreign: ForeignUpload, place: Place): Promise<number> {
-  const parts = await partsOf(foreign, place)
-  if (parts.length > 0) return foreign.offset ?? 0
+function storedBytes(foreign: ForeignUpload, place: Place): number {
   const size = fs.statSync(place.data, { throwIfNoEntry: false })?.size
   if (size === undefined) {
     // The one for Rust makes the file when the first byte comes, or at the end.
@@ -157,11 +188,6 @@ async function storedBytes(foreign: ForeignUpload, place: Place): Promise<number
   return foreign.offset ?? size
 }
 
-/** Whether all bytes came but were not put into their file: then nobody has been told that it is complete. */
-async function waitsForItsEnd(foreign: ForeignUpload, place: Place): Promise<boolean> {
-  return (await partsOf(foreign, place)).length > 0
-}
-
 function concatOf({ concat }: ForeignUpload, basePath: string): Concat | null {
   if (concat === null) return null
   if (concat === 'partial') return { type: 'partial' }
@@ -170,24 +196,27 @@ function concatOf({ concat }: ForeignUpload, basePath: string): Concat | null {
 }
 
 async function replace(
-  directory: Directory,
+  { directory, parts }: Work,
+  foreign: ForeignUpload,
   upload: FileUpload,
   place: Place,
   path: string,
-  text: string,
 ): Promise<void> {
-  // Before anything is changed: a record that could not be read back must not be written.
-  formatRecord(upload)
-  const copy = `${directory.root}/.imported/${fileName(upload.id)}${path.slice(path.lastIndexOf('.'))}`
+  const copy = copyPath(directory, upload.id, path.slice(path.lastIndexOf('.')))
   await mkdir(dirname(copy), { recursive: true })
-  await writeFile(copy, text, { flush: true })
-  const done = await joinParts(directory, place, upload.offset)
+  await writeFile(copy, readRecordText(path) ?? '', { flush: true })
+  const joined = await parts.of(foreign, place)
+  await joinParts(directory, place, joined, upload.offset)
   if (!fs.existsSync(place.data)) fs.closeSync(fs.openSync(place.data, 'wx'))
   await settle(place.data, upload.offset)
   await directory.writeRecord(upload, true)
   await directory.syncEntries(upload.id)
   if (path !== place.info) remove(path)
-  for (const part of done) remove(part)
+  for (const part of joined) remove(part)
+}
+
+function copyPath({ root }: Directory, id: string, suffix: string): string {
+  return `${root}/.imported/${fileName(id)}${suffix}`
 }
 
 /** Their servers do not wait for the disk. */

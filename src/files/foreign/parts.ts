@@ -4,29 +4,65 @@ import { copyFile, readdir, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import type { Directory } from '../directory.ts'
 import { read, write } from '../io.ts'
-import type { Place } from '../paths.ts'
+import { infoSuffix, type Place } from '../paths.ts'
 import type { ForeignUpload } from './layout.ts'
 
-/** Paths of the parts, in order; none where the bytes are in one file. @throws Error when bytes are missing. */
-export async function partsOf(foreign: ForeignUpload, place: Place): Promise<string[]> {
-  if (foreign.server !== 'fileloft for Rust') return []
-  const paths = await find(place)
-  if (paths.length === 0) return []
-  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size))
-  const total = sizes.reduce((sum, size) => sum + size, 0)
-  const offset = foreign.offset ?? 0
-  if (total < offset) throw new Error(`its parts have ${total} bytes, less than the ${offset} that were recorded`)
-  return paths
+/** Finds the parts of uploads; each folder is read once. */
+export interface Parts {
+  /** Paths of the parts, in order; none where the bytes are in one file. @throws Error when bytes are missing. */
+  readonly of: (foreign: ForeignUpload, place: Place) => Promise<string[]>
+  /** The same of an upload that is ours already, complete or not: what an import that was stopped has left. */
+  readonly left: (place: Place) => Promise<string[]>
 }
 
-/**
- * Puts the parts into the upload's file, up to `offset`: what is behind it was stored, but never counted.
- * @returns the parts, which are not needed any more.
- */
-export async function joinParts(directory: Directory, place: Place, offset: number): Promise<string[]> {
-  const parts = await find(place)
+export function findParts(): Parts {
+  /** By folder: numbers of parts by the name of their upload's file. */
+  const folders = new Map<string, Promise<ReadonlyMap<string, number[]>>>()
+  const numbersOf = async (data: string): Promise<readonly number[]> => {
+    const folder = dirname(data)
+    if (!folders.has(folder)) folders.set(folder, listParts(folder))
+    return (await folders.get(folder))?.get(basename(data)) ?? []
+  }
+  return {
+    left: async ({ data }) => (await numbersOf(data)).map((number) => `${data}_part_${number}`),
+    async of({ server, offset }, { data }) {
+      if (server !== 'fileloft for Rust') return []
+      const numbers = await numbersOf(data)
+      const gap = numbers.findIndex((number, index) => number !== index)
+      if (gap >= 0) throw new Error(`its parts have a gap: there is no ${data}_part_${gap}`)
+      const paths = numbers.map((number) => `${data}_part_${number}`)
+      const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size))
+      const total = sizes.reduce((sum, size) => sum + size, 0)
+      if (paths.length > 0 && total < (offset ?? 0)) {
+        throw new Error(`its parts have ${total} bytes, less than the ${offset} that were recorded`)
+      }
+      return paths
+    },
+  }
+}
+
+async function listParts(folder: string): Promise<ReadonlyMap<string, number[]>> {
+  const names = new Set(await readdir(folder))
+  const found = new Map<string, number[]>()
+  for (const name of names) {
+    const [, base = '', number = ''] = /^(.+)_part_(\d+)$/.exec(name) ?? []
+    // One with a record is an upload of that name.
+    if (number === '' || names.has(name + infoSuffix) || names.has(`${name}.json`)) continue
+    found.set(base, [...(found.get(base) ?? []), Number(number)])
+  }
+  for (const numbers of found.values()) numbers.sort((a, b) => a - b)
+  return found
+}
+
+/** Puts the parts into the upload's file, up to `offset`: what is behind it was stored, but never counted. */
+export async function joinParts(
+  directory: Directory,
+  place: Place,
+  parts: readonly string[],
+  offset: number,
+): Promise<void> {
   const [first, ...others] = parts
-  if (first === undefined) return []
+  if (first === undefined) return
   const path = directory.temporary()
   await copyFile(first, path)
   const fd = fs.openSync(path, 'r+')
@@ -38,16 +74,6 @@ export async function joinParts(directory: Directory, place: Place, offset: numb
     fs.closeSync(fd)
   }
   fs.renameSync(path, place.data)
-  return parts
-}
-
-async function find({ data }: Place): Promise<string[]> {
-  const prefix = `${basename(data)}_part_`
-  const names = await readdir(dirname(data))
-  const numbers = names
-    .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
-    .map((name) => Number(name.slice(prefix.length)))
-  return numbers.sort((a, b) => a - b).map((number) => `${data}_part_${number}`)
 }
 
 async function copyInto(fd: number, position: number, path: string): Promise<number> {

@@ -28,7 +28,11 @@ export function explainAnswer(status: number, text: string, location?: string): 
   if (status >= 300 && status < 400)
     return `the server answers ${status}: use ${location ?? 'the URL it names'} instead`
   const meaning = meanings[status] ?? (status >= 500 ? 'the server failed' : 'the server gives no answer of tus')
-  const [said = ''] = text.trim().split('\n', 1)
+  // What a terminal would take for a command is left out.
+  const [said = ''] = text
+    .trim()
+    .split('\n', 1)
+    .map((line) => line.replace(/[\p{Cc}\p{Cf}]/gu, ''))
   const isSentence = said !== '' && said.length <= 200 && !said.startsWith('<')
   return `${meaning} (${status}${isSentence ? `: ${said}` : ''})`
 }

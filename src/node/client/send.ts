@@ -45,7 +45,10 @@ export async function send(source: Source, options: SendOptions): Promise<Sent |
   const outcome = Promise.withResolvers<Sent | null>()
   const resumed = watchResumption(previous, source.size, display)
   let sent = 0
-  const upload = new Upload(source.open() as NodeJS.ReadStream, {
+  const stream = source.open()
+  // It may be gone by now; without somebody who listens that would end the process.
+  stream.on('error', (error) => outcome.reject(error))
+  const upload = new Upload(stream as NodeJS.ReadStream, {
     ...transferOptions(source, options),
     parallelUploads: partCount,
     onProgress(bytes) {
@@ -64,7 +67,8 @@ export async function send(source: Source, options: SendOptions): Promise<Sent |
   })
   if (previous !== null) upload.resumeFromPreviousUpload(previous)
   signal.addEventListener('abort', () => outcome.resolve(null))
-  upload.start()
+  if (signal.aborted) outcome.resolve(null)
+  else upload.start()
   try {
     return await outcome.promise
   } finally {

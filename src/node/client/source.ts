@@ -1,4 +1,4 @@
-import { createReadStream, statSync } from 'node:fs'
+import { accessSync, constants, createReadStream, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { explainError, UploadError } from './explain.ts'
 import { fingerprintOf } from './places.ts'
@@ -30,7 +30,9 @@ export function openSource(path: string): Source {
 
 function statOf(path: string) {
   try {
-    return statSync(path)
+    const stats = statSync(path)
+    accessSync(path, constants.R_OK)
+    return stats
   } catch (error) {
     throw new UploadError(explainError(error), { cause: error })
   }
