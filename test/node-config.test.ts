@@ -310,6 +310,7 @@ test('without any setting the defaults are those of the table', () => {
     minRate: 0,
     minRateWindowMs: 10_000,
     progressIntervalMs: 1000,
+    waitForProgress: true,
     downloads: false,
     removePartials: false,
     extensions: {
