@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test, type TestContext } from 'node:test'
@@ -12,6 +11,7 @@ import { toServerCommand } from './docs-deploy.ts'
 import { startAzurite } from './servers/azurite.ts'
 import { startFakeGcs } from './servers/fake-gcs.ts'
 import { startMinio } from './servers/minio.ts'
+import { freePort } from './servers/program.ts'
 
 const root = new URL('../', import.meta.url).pathname
 const run = promisify(execFile)
@@ -274,13 +274,4 @@ async function upload(port: number, more: { url?: string; headers?: Record<strin
   assert.equal(patched.status, 204, await patched.text())
   const head = await fetch(location, { method: 'HEAD', headers: tus })
   assert.equal(head.headers.get('upload-offset'), '11')
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
-  const address = probe.address()
-  assert.ok(address !== null && typeof address === 'object')
-  await new Promise((resolve) => probe.close(resolve))
-  return address.port
 }

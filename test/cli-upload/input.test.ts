@@ -8,9 +8,7 @@ import { TusError } from '../../src/index.ts'
 import { assertStored, makeFile, MiB } from '../clients/support.ts'
 import { startBreakingProxy } from '../support/breaking-proxy.ts'
 import { startServer, type TestServer } from '../support/server.ts'
-import { layTable, type Table, watchedServer } from './support.ts'
-
-const concatenation = { FILELOFT_ENABLE_CONCATENATION: 'true', FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: 'true' }
+import { concatenation, layTable, type Table, watchedServer } from './support.ts'
 
 let table: Table
 let server: TestServer

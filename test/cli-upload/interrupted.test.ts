@@ -6,9 +6,7 @@ import { after, before, test } from 'node:test'
 import { assertStored, idOf, makeFile, MiB, sha256, storedIds } from '../clients/support.ts'
 import { startBreakingProxy } from '../support/breaking-proxy.ts'
 import { startServer, type TestServer } from '../support/server.ts'
-import { layTable, type Table } from './support.ts'
-
-const concatenation = { FILELOFT_ENABLE_CONCATENATION: 'true', FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: 'true' }
+import { concatenation, layTable, type Table } from './support.ts'
 
 let table: Table
 let server: TestServer

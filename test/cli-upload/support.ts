@@ -12,6 +12,12 @@ import { memoryStore } from '../../src/stores/memory.ts'
 import { makeFile, MiB, type SourceFile, temporaryFolder } from '../clients/support.ts'
 import { listen } from '../node-support.ts'
 
+/** Settings of a server that takes `--parallel`. */
+export const concatenation = {
+  FILELOFT_ENABLE_CONCATENATION: 'true',
+  FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: 'true',
+}
+
 export const cli = fileURLToPath(new URL('../../src/node/cli.ts', import.meta.url))
 
 export interface Run {

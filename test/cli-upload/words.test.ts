@@ -10,9 +10,7 @@ import { MiB } from '../clients/support.ts'
 import { listen } from '../node-support.ts'
 import { startBreakingProxy } from '../support/breaking-proxy.ts'
 import { startServer, type TestServer } from '../support/server.ts'
-import { cli, layTable, type Table } from './support.ts'
-
-const concatenation = { FILELOFT_ENABLE_CONCATENATION: 'true', FILELOFT_ENABLE_CLEANUP_CONCAT_PARTIALS: 'true' }
+import { cli, concatenation, layTable, type Table } from './support.ts'
 
 let table: Table
 let server: TestServer

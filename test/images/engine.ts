@@ -1,7 +1,6 @@
 /** Builds the images and runs them: with Docker where there is one, else with a builder that `IMAGE_BUILD` names. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
@@ -170,14 +169,4 @@ function start(command: string, args: readonly string[]): Child {
 async function outcome(command: string, args: readonly string[]): Promise<{ code: number; output: string }> {
   const child = start(command, args)
   return { code: (await child.exited) ?? -1, output: child.log() }
-}
-
-/** A port that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -14,7 +14,8 @@ import { curl, headers } from '../clients/curl.ts'
 import { makeFile, MiB, sha256, type SourceFile, temporaryFolder } from '../clients/support.ts'
 import { run, trackUpload } from '../clients/tus.ts'
 import { type ImageStorage, storages } from './backends.ts'
-import { findEngine, freePort, type RunningImage } from './engine.ts'
+import { freePort } from '../servers/program.ts'
+import { findEngine, type RunningImage } from './engine.ts'
 
 const root = new URL('../../', import.meta.url)
 const tus = { 'Tus-Resumable': '1.0.0' }

@@ -17,7 +17,7 @@ import {
   temporaryFolder,
 } from '../clients/support.ts'
 import { type TrackedUpload, trackUpload } from '../clients/tus.ts'
-import { freePort } from '../images/engine.ts'
+import { freePort } from '../servers/program.ts'
 import { type BreakingProxy, startBreakingProxy } from '../support/breaking-proxy.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { http2Stack } from './http2-stack.ts'
