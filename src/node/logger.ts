@@ -25,7 +25,8 @@ export interface LogOptions {
 
 /** Lines are written in the background: `flush` before the process ends. */
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
-  const output = openDestination({ fd, sync: false })
+  // With no least length, `flush` would not wait for what is being written.
+  const output = openDestination({ fd, sync: false, minLength: 1 })
   // A reader that has gone (`fileloft | head`) must not take the server with it.
   output.on('error', () => {})
   // Line by line, writing would cost more than the request that is logged; as would pino's own way of gathering lines,

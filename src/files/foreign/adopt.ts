@@ -117,7 +117,7 @@ function isOurs(info: string): boolean {
 async function clearUp({ directory, parts }: Work, id: string): Promise<void> {
   const copy = copyPath(directory, id, infoSuffix)
   const place = locate(directory.root, id)
-  if (place === null || !fs.existsSync(copy)) return
+  if (place === null || !fs.existsSync(copy) || !fs.existsSync(place.info) || !isOurs(place.info)) return
   const foreign = readForeign(parse(readRecordText(copy) ?? ''), infoSuffix)
   if (foreign?.server === 'fileloft for Rust') for (const part of await parts.left(place)) remove(part)
 }
