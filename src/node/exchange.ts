@@ -22,7 +22,13 @@ export interface Exchange {
   traceId: string | undefined
 }
 
-const exchanges = new WeakMap<Request, Exchange>()
+/**
+ * Where a request carries its exchange. A WeakMap would keep each value, and all that hangs on it, until the old objects
+ * are collected: the young ones' collector takes the map's entries for references.
+ */
+const link = Symbol('exchange')
+
+type Linked = Request & { [link]?: Exchange }
 
 /**
  * Begins an exchange: its answer will carry the request's id, whatever it is.
@@ -55,13 +61,13 @@ export function openExchange(
 }
 
 /** Lets `exchangeOf` find it. */
-export function linkExchange(request: Request, exchange: Exchange): void {
-  exchanges.set(request, exchange)
+export function linkExchange(request: Linked, exchange: Exchange): void {
+  request[link] = exchange
 }
 
 /** The exchange that a request, as hooks and routes see it, is part of; undefined for one that this server did not get. */
-export function exchangeOf(request: Request | null): Exchange | undefined {
-  return request === null ? undefined : exchanges.get(request)
+export function exchangeOf(request: Linked | null): Exchange | undefined {
+  return request?.[link]
 }
 
 /** Status of a request whose client went before there was an answer, as nginx writes it. */
