@@ -23,9 +23,12 @@ export async function createFiles(directory: Directory, upload: NewUpload): Prom
   const created = { ...upload, offset: 0, completed: false, joined: false, unverifiedFrom: null }
   claim(place, upload.id)
   try {
-    if (isForeign(place, upload.id)) throw taken(upload.id, `${place.info} is not the store's`)
     addMarkers(root, upload)
-    await directory.writeRecord(created, sync === 'always')
+    const durable = sync === 'always'
+    if (!(await directory.createRecord(created, durable))) {
+      if (isForeign(place, upload.id)) throw taken(upload.id, `${place.info} is not the store's`)
+      await directory.writeRecord(created, durable)
+    }
     if (sync === 'always') await directory.syncEntries(upload.id)
     return created
   } catch (error) {
@@ -66,9 +69,8 @@ function taken(id: string, why: string): StoreError {
   return new StoreError('exists', `The id ${JSON.stringify(id)} is taken: ${why}`)
 }
 
-/** Whether something lies where the record goes that is not the rest of an upload that was being removed. */
+/** Whether what lies where the record goes is not the rest of an upload that was being removed. */
 function isForeign(place: Place, id: string): boolean {
-  // Almost always: nothing. Asked in the way that throws nothing, which would cost more than the question.
   const stats = fs.lstatSync(place.info, { throwIfNoEntry: false })
   if (stats === undefined) return false
   if (!stats.isFile()) return true

@@ -21,6 +21,12 @@ export interface Directory {
   place(id: string): Place
   /** A path for a temporary file that nobody else uses. */
   temporary(): string
+  /**
+   * Writes the first record of an upload that nobody knows of yet; until it is whole there is none. False when something
+   * is in its place. A temporary file that is renamed would cost every creation two more entries, and on Linux renames
+   * between two folders wait for each other, all of a file system.
+   */
+  createRecord(upload: FileUpload, durable: boolean): Promise<boolean>
   /** Puts the record in the place of the old one, all or nothing; `durable` waits for the disk before. */
   writeRecord(upload: FileUpload, durable: boolean): Promise<void>
   /**
@@ -75,6 +81,34 @@ export function openDirectory(root: string, sync: Sync): Directory {
     },
 
     temporary: () => `${own}-${++count}`,
+
+    async createRecord(upload, durable) {
+      const { info } = directory.place(upload.id)
+      const bytes = Buffer.from(formatRecord(upload))
+      // More than a page may be seen half written.
+      if (bytes.length > pageBytes) {
+        if (fs.lstatSync(info, { throwIfNoEntry: false }) !== undefined) return false
+        await directory.writeRecord(upload, durable)
+        return true
+      }
+      let fd: number
+      try {
+        fd = fs.openSync(info, 'wx')
+      } catch (error) {
+        if (errorCode(error) === 'EEXIST') return false
+        throw storeError(error, `The record ${info} cannot be written`)
+      }
+      try {
+        await writeAll(fd, bytes)
+        if (durable) await fileSync(fd)
+        return true
+      } catch (error) {
+        discard(info)
+        throw storeError(error, `The record ${info} cannot be written`)
+      } finally {
+        fs.closeSync(fd)
+      }
+    },
 
     async writeRecord(upload, durable) {
       const { info } = directory.place(upload.id)
@@ -169,10 +203,12 @@ function createAgain(path: string, folder: string): number {
 
 const completedBit = Buffer.from('1')
 
+/** What goes into the cache at once, and faster than into the thread pool's queue. */
+const pageBytes = 4096
+
 async function writeAll(fd: number, bytes: Buffer): Promise<void> {
   if (bytes.length > maxRecordBytes) throw new TypeError(`A record of ${bytes.length} bytes cannot be stored`)
-  // One page goes into the cache faster than into the thread pool's queue.
-  let done = bytes.length <= 4096 ? fs.writeSync(fd, bytes) : 0
+  let done = bytes.length <= pageBytes ? fs.writeSync(fd, bytes) : 0
   while (done < bytes.length) done += (await write(fd, bytes, done, bytes.length - done, null)).bytesWritten
 }
 

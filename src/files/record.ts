@@ -63,22 +63,34 @@ export function readRecordText(path: string): string | null {
     throw error
   }
   try {
-    const stats = fs.fstatSync(fd)
-    if (!stats.isFile()) return null
-    if (stats.size > maxRecordBytes) throw corrupt(path, `it has ${stats.size} bytes`)
-    const bytes = Buffer.allocUnsafe(stats.size)
-    let done = 0
-    for (let count = -1; count !== 0 && done < bytes.length; done += count) {
-      count = fs.readSync(fd, bytes, done, bytes.length - done, null)
-    }
-    return bytes.toString('utf8', 0, done)
+    // Nearly every record is shorter, and asking for the size first would be another call to the system.
+    const count = fs.readSync(fd, page, 0, page.length, null)
+    return count > 0 && count < page.length ? page.toString('utf8', 0, count) : readOther(fd, path)
+  } catch (error) {
+    if (noFile.has(errorCode(error))) return null
+    throw error
   } finally {
     fs.closeSync(fd)
   }
 }
 
-/** What opening says of links in a circle, sockets and (on Windows) folders. */
-const noFile: ReadonlySet<string> = new Set(['ELOOP', 'ENXIO', 'EISDIR'])
+/** What most records are read into. */
+const page = Buffer.allocUnsafeSlow(4096)
+
+function readOther(fd: number, path: string): string | null {
+  const stats = fs.fstatSync(fd)
+  if (!stats.isFile()) return null
+  if (stats.size > maxRecordBytes) throw corrupt(path, `it has ${stats.size} bytes`)
+  const bytes = Buffer.allocUnsafe(stats.size)
+  let done = 0
+  for (let count = -1; count !== 0 && done < bytes.length; done += count) {
+    count = fs.readSync(fd, bytes, done, bytes.length - done, done)
+  }
+  return bytes.toString('utf8', 0, done)
+}
+
+/** What the system says of links in a circle, sockets, folders, and pipes that somebody writes to. */
+const noFile: ReadonlySet<string> = new Set(['ELOOP', 'ENXIO', 'EISDIR', 'EAGAIN'])
 
 /**
  * Reads a record, with an offset of 0: the data file tells the real one.

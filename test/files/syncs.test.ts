@@ -12,7 +12,7 @@ describe('fileStore, what is synced', () => {
   beforeEach(() => void takeSyncs())
   const steps: Record<'always' | 'complete' | 'never', string[][]> = {
     //          create               append   length               completed
-    always: [['1', 'record'], ['x'], ['1', 'record'], ['1', 'x', 'x.info']],
+    always: [['1', 'x.info'], ['x'], ['1', 'record'], ['1', 'x', 'x.info']],
     complete: [[], [], [], ['1', 'x', 'x.info']],
     never: [[], [], [], []],
   }
