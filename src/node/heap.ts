@@ -1,4 +1,4 @@
-import { getHeapSpaceStatistics, type HeapSpaceInfo, setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /** What a thread tells of its work, so that garbage is collected when it is due. */
@@ -10,11 +10,11 @@ export interface Heap {
 }
 
 /**
- * Bytes of each half of the space for new objects. In the 1 MiB that it starts with, what 32 small uploads at a time
- * need does not fit, and moves to where only a collection of everything frees it; in the 16 MiB to which V8 would let it
- * grow, four times as much garbage lies about.
+ * Bytes of each half of the space for new objects. In the 1 MiB that it starts with, what 32 requests at a time need
+ * hardly fits, and moves to where only a collection of everything frees it; in the 16 MiB to which V8 would let it grow,
+ * many times as much garbage lies about.
  */
-const newSpaceBytes = 4 << 20
+const newSpaceBytes = 2 << 20
 
 /**
  * Bytes of bodies between two collections of new objects. V8 does not count the buffers that bodies come in: those of
@@ -23,55 +23,47 @@ const newSpaceBytes = 4 << 20
 const collectBytes = 4 << 20
 
 /**
- * Bytes by which the space for old objects may grow until all of it is collected; or by half, if that is more. What a
- * request needs is often still in use when new objects are collected twice, and is garbage among the old ones soon
- * after: V8 would let some 25 MiB of it gather, in each thread. Such a collection takes some ten milliseconds.
+ * Percent by which the space for old objects may grow until V8 collects all of it; at least some MiB. What a request
+ * needs is often still in use when new objects are collected twice, and is garbage among the old ones soon after: V8
+ * would let some 25 MiB of it gather, in each thread.
  */
-const oldGrowthBytes = 6 << 20
+const oldGrowthPercent = 20
 
-/**
- * Requests between two looks at both spaces: that for new objects V8 makes smaller in a thread that has been idle. Some
- * 2 MiB of old objects come of so many.
- */
-const lookRequests = 200
+/** Requests between two looks at the space for new objects: V8 makes it smaller in a thread that has been idle. */
+const lookRequests = 1000
 
 /**
  * Takes the heap of this thread in hand. `--max-semi-space-size` would do for a part of it but is read before any code
  * runs. To be called in processes that are nothing but this server.
  */
 export function tendHeap(): Heap {
+  setFlagsFromString(`--heap-growing-percent=${oldGrowthPercent}`)
   const collect = collector()
   let bytes = 0
   let requests = 0
   growNewSpace()
-  let old = sizeOf('old_space')
   return {
     countRequest() {
       if (++requests < lookRequests) return
       requests = 0
       growNewSpace()
-      const now = sizeOf('old_space')
-      old = Math.min(old, now)
-      if (now - old < Math.max(oldGrowthBytes, old / 2)) return
-      collect('major')
-      old = sizeOf('old_space')
     },
     countBytes(size) {
       bytes += size
       if (bytes < collectBytes) return
       bytes = 0
-      collect('minor')
+      collect()
     },
   }
 }
 
-/** Frees objects that nobody uses any more: `minor` = new ones only, in less than a millisecond. */
-function collector(): (type: 'minor' | 'major') => void {
+/** Frees new objects that nobody uses any more, in less than a millisecond. */
+function collector(): () => void {
   // Flags are those of the process: switched off again, it would fail threads that are about to use it.
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('globalThis.gc') as typeof globalThis.gc
-  return (type) => {
-    gc?.({ type, execution: 'sync' })
+  return () => {
+    gc?.({ type: 'minor', execution: 'sync' })
   }
 }
 
@@ -90,16 +82,7 @@ function growNewSpace(): void {
 }
 
 function isGrown(): boolean {
-  const space = spaceOf('new_space')
+  const space = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')
   // Both halves are in it.
   return space === undefined || space.space_size >= 2 * newSpaceBytes
-}
-
-/** Bytes in use, garbage included. */
-function sizeOf(name: string): number {
-  return spaceOf(name)?.space_used_size ?? 0
-}
-
-function spaceOf(name: string): HeapSpaceInfo | undefined {
-  return getHeapSpaceStatistics().find(({ space_name: each }) => each === name)
 }
