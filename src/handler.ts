@@ -124,20 +124,20 @@ async function respond(call: Opening, server: Server): Promise<Response> {
     } catch (unsendable) {
       // A header that no response can carry.
       server.state.report(unsendable, call.caller)
-      return new Response('Internal error\n', { status: 500, headers: commonHeaders })
+      return new Response('Internal error\n', {
+        status: 500,
+        headers: { ...commonHeaders, ...call.platform?.answerHeaders },
+      })
     }
   }
 }
 
 function toResponse(
   { status, headers, body }: Answer,
-  { request, caller }: Opening,
+  { request, platform, caller }: Opening,
   { cors, state }: Server,
 ): Response {
-  const all: Record<string, string> = {
-    ...commonHeaders,
-    ...headers,
-  }
+  const all: Record<string, string> = { ...commonHeaders, ...platform?.answerHeaders, ...headers }
   try {
     cors(request, all)
   } catch (error) {

@@ -12,9 +12,9 @@ export interface Platform {
   /** Trailers of the request, known once the body has ended. Enables checksum-trailer. */
   readonly trailers?: () => Headers
   /** The client's address as the connection shows it. */
-  readonly remoteAddress?: string
+  readonly remoteAddress?: string | undefined
   /** The client's port on that address. */
-  readonly remotePort?: number
+  readonly remotePort?: number | undefined
   /**
    * Keeps the request alive until the work has ended, where the runtime ends it with its answer or its client
    * (`ctx.waitUntil` on Cloudflare Workers): what had arrived is stored all the same, and hooks run to their end.
@@ -22,6 +22,8 @@ export interface Platform {
   readonly waitUntil?: (work: Promise<unknown>) => void
   /** Whether the connection itself is encrypted, for the scheme of `Location`. */
   readonly encrypted?: boolean
+  /** Headers for the answer, whatever it is, beside the handler's own: what names the request in a log, say. */
+  readonly answerHeaders?: Readonly<Record<string, string>>
 }
 
 /**

@@ -3,7 +3,7 @@ import type { TusHandler } from '../options.ts'
 import type { Platform } from '../platform.ts'
 import type { Store } from '../store.ts'
 import type { AppEnv } from './app-env.ts'
-import { exchangeOf } from './exchange.ts'
+import { exchangeOf, nameAnswer } from './exchange.ts'
 import type { Feature } from './features.ts'
 import type { Loggers } from './loggers.ts'
 
@@ -40,11 +40,13 @@ export function createApp(handler: TusHandler, { store, mount, logs, features, i
     logs.server.error({ requestId: exchangeOf(c.req.raw)?.id, err: error }, 'request failed')
     return c.text('Internal error\n', 500)
   })
-  return (request, platform) =>
-    // Hono makes another response of a HEAD's and copies all headers twice: a tenth of what a HEAD costs.
-    request.method === 'HEAD' && isBelow(mount, request.url)
-      ? handler(request, platform)
-      : app.fetch(request, { platform })
+  return (request, platform) => {
+    // Hono passes on what it is given, but makes another response of a HEAD's and copies all headers twice.
+    if (isBelow(mount, request.url)) return handler(request, platform)
+    const exchange = exchangeOf(request)
+    if (exchange !== undefined) nameAnswer(exchange)
+    return app.fetch(request, { platform })
+  }
 }
 
 /** Whether only the handler can be meant. A request's URL has no dot segments left. */

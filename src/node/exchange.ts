@@ -31,7 +31,7 @@ const link = Symbol('exchange')
 type Linked = Request & { [link]?: Exchange }
 
 /**
- * Begins an exchange: its answer will carry the request's id, whatever it is.
+ * Begins an exchange: the handler's answer will carry the request's id. Others are given it by `nameAnswer`.
  * @param onReceived Called for each chunk of the body with its size in bytes.
  */
 export function openExchange(
@@ -40,13 +40,12 @@ export function openExchange(
   onReceived: ((size: number) => void) | null,
 ): Exchange {
   const id = requestId(incoming)
-  outgoing.setHeader('X-Request-Id', id)
   const exchange: Exchange = {
     id,
     path: pathOf(incoming.url ?? ''),
     incoming,
     outgoing,
-    platform: nodePlatform(incoming, outgoing, onReceived),
+    platform: nodePlatform(incoming, outgoing, onReceived, { 'X-Request-Id': id }),
     startedAt: performance.now(),
     ends: [],
     isOver: false,
@@ -58,6 +57,14 @@ export function openExchange(
     for (const end of exchange.ends) end()
   })
   return exchange
+}
+
+/**
+ * Puts the request's id into an answer that is not the handler's. Not into all of them: Node writes headers the slow way
+ * after one was set apart.
+ */
+export function nameAnswer({ id, outgoing }: Exchange): void {
+  outgoing.setHeader('X-Request-Id', id)
 }
 
 /** Lets `exchangeOf` find it. */

@@ -1,7 +1,7 @@
 import type { DestinationStream } from 'pino'
 
 /** Characters that are sent at once, and the milliseconds that a line may wait for others. */
-const batchLength = 8192
+const batchLength = 32768
 const batchMs = 100
 
 /** Gathers lines: sent one by one to another thread, they would cost more than what they tell of. */

@@ -22,15 +22,16 @@ export interface NodePlatform extends Platform {
 /**
  * What Node knows about a request. Nothing is read before the body is iterated.
  * @param onReceived Called for each chunk of the body with its size in bytes.
+ * @param answerHeaders See `Platform`.
  */
 export function nodePlatform(
   incoming: Incoming,
   outgoing: Outgoing,
   onReceived: ((size: number) => void) | null = null,
+  answerHeaders: Readonly<Record<string, string>> = {},
 ): NodePlatform {
   let received = 0
   const { socket } = incoming
-  const { remoteAddress, remotePort } = socket
   return {
     body: readBody(incoming, {
       onStart() {
@@ -42,10 +43,11 @@ export function nodePlatform(
       },
     }),
     trailers: () => trailersOf(incoming),
-    ...(remoteAddress !== undefined && { remoteAddress }),
-    ...(remotePort !== undefined && { remotePort }),
+    remoteAddress: socket.remoteAddress,
+    remotePort: socket.remotePort,
     encrypted: 'encrypted' in socket && socket.encrypted === true,
     received: () => received,
+    answerHeaders,
   }
 }
 

@@ -8,7 +8,7 @@ import { logWhenDone } from './access-log.ts'
 import { type Address, formatAddress } from './address.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
-import { type Exchange, exchangeOf, linkExchange, openExchange } from './exchange.ts'
+import { type Exchange, exchangeOf, linkExchange, nameAnswer, openExchange } from './exchange.ts'
 import { combineFeatures, openFeatures, type RequestContext } from './features.ts'
 import { handlerOptions } from './handler-options.ts'
 import { tendHeap } from './heap.ts'
@@ -99,8 +99,12 @@ export async function startServer(
       cutWhenStuck(incoming, outgoing, config.idleTimeout * 1000)
       return response
     }
+    const errorHandler = () => {
+      nameAnswer(exchange)
+      return new Response('The request cannot be understood\n', { status: 400 })
+    }
     // One for each request costs less than finding in a map what belongs to it.
-    void getRequestListener(answer, listenerOptions)(incoming, outgoing)
+    void getRequestListener(answer, { ...listenerOptions, errorHandler })(incoming, outgoing)
   }
 
   const http = createHttp(onRequest, { tls, h2c: config.enableH2c })
@@ -150,7 +154,6 @@ const listenerOptions = {
   autoCleanupIncoming: false,
   // Its own Response costs a tenth less of a request; this is for a process that is nothing but this server.
   overrideGlobalObjects: true,
-  errorHandler: () => new Response('The request cannot be understood\n', { status: 400 }),
 }
 
 /** Whether it settles in time. */
