@@ -12,6 +12,8 @@ export interface Exchange {
   readonly platform: NodePlatform
   /** `performance.now()` when it came. */
   readonly startedAt: number
+  /** Called for each chunk of its body, once `platform.received()` counts it. */
+  onChunk: (() => void) | null
   /** Called when it is over: the answer is out, or its client gone. One list costs less than listeners of each. */
   readonly ends: (() => void)[]
   /** Whether those have been called. */
@@ -40,7 +42,11 @@ export function openExchange(
     path: pathOf(incoming.url ?? ''),
     incoming,
     outgoing,
-    platform: nodePlatform(incoming, outgoing, onReceived),
+    platform: nodePlatform(incoming, outgoing, (size) => {
+      onReceived?.(size)
+      exchange.onChunk?.()
+    }),
+    onChunk: null,
     startedAt: performance.now(),
     ends: [],
     isOver: false,
