@@ -184,26 +184,104 @@ test('FILELOFT_MAX_BYTES_PER_CLIENT: refused until the period is over; tus-js-cl
   assert.ok(Date.now() - started > 5_500, `took ${Date.now() - started} ms`)
 })
 
-test('a body that runs when its client has sent all it may: ended with 429, what arrived is stored', async () => {
-  await using server = await startServer({
-    env: { FILELOFT_MAX_BYTES_PER_CLIENT: '64KiB', FILELOFT_MAX_BYTES_PERIOD: '3600' },
-  })
-  const url = await createUpload(server.origin, 1_000_000)
-  using client = await stall(server, url, '', 1_000_000)
-  let sent = 5
+/** Settings under which a client may send 64 KiB. */
+const little = { FILELOFT_MAX_BYTES_PER_CLIENT: '64KiB', FILELOFT_MAX_BYTES_PERIOD: '3600' }
+
+/** Sends a body piece by piece until it is answered, each piece once the one before is out; tells how much that was. */
+async function pour(client: RawClient, piece: string, most: number): Promise<{ answer: string; sent: number }> {
+  let sent = 0
   let answered = false
   const answer = client.until(/HTTP\/1\.1 (?!100)[^]*\r\n\r\n/).finally(() => (answered = true))
-  while (!answered && sent < 500_000) {
-    client.socket.write('x'.repeat(4096))
-    sent += 4096
-    // As a client of that speed: progress is looked at twice a second.
-    await new Promise((resolve) => setTimeout(resolve, 20))
+  while (!answered && sent < most) {
+    sent += piece.length
+    await new Promise((resolve) => client.socket.write(piece, resolve))
   }
-  const text = await answer
-  assert.match(text, /HTTP\/1\.1 429 [^]*retry-after: (35\d\d|3600)\r\n/i)
-  const head = await fetch(url, { method: 'HEAD', headers: tus })
-  const offset = Number(head.headers.get('upload-offset'))
-  assert.ok(offset >= 64 * 1024 && offset <= sent, `${offset} of ${sent}`)
+  return { answer: await answer, sent }
+}
+
+/** What a server may read at once. */
+const chunk = 64 * 1024
+
+for (const [kind, headers] of [
+  ['with a length', ''],
+  ['in chunks', 'Transfer-Encoding: chunked\r\n'],
+] as const) {
+  test(`a body ${kind} that runs when its client has sent all it may: ended with 429, what arrived is stored`, async () => {
+    await using server = await startServer({ env: { ...little, FILELOFT_METRICS_BIND: '127.0.0.1:0' } })
+    const url = await createUpload(server.origin, 50_000_000)
+    using client = await rawClient(server.port)
+    const length = headers === '' ? 'Content-Length: 50000000\r\n' : headers
+    client.socket.write(
+      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n${length}` +
+        'Content-Type: application/offset+octet-stream\r\n\r\n',
+    )
+    const x = 'x'.repeat(4096)
+    const { answer } = await pour(client, headers === '' ? x : `1000\r\n${x}\r\n`, 50_000_000)
+    assert.match(answer, /HTTP\/1\.1 429 [^]*retry-after: (35\d\d|3600)\r\n/i)
+    const head = await fetch(url, { method: 'HEAD', headers: tus })
+    const offset = Number(head.headers.get('upload-offset'))
+    assert.ok(offset > 64 * 1024 && offset <= 64 * 1024 + chunk, String(offset))
+    // Nothing is left, and nothing was taken twice: what is stored is what was charged.
+    assert.equal((await patch(url, 'x', {}, offset)).status, 429)
+    const metrics = await scrape(server)
+    assert.equal(metrics.value('fileloft_received_bytes_total'), offset)
+    assert.equal(metrics.value('fileloft_quota_refusals_total', { limit: 'bytes_per_client' }), 2)
+  })
+}
+
+test('a body with a checksum counts as it comes: ended with 429 at the limit, nothing of it is stored', async () => {
+  await using server = await startServer({ env: { ...little, FILELOFT_METRICS_BIND: '127.0.0.1:0' } })
+  const url = await createUpload(server.origin, 50_000_000)
+  using client = await stall(server, url, `Upload-Checksum: sha1 ${'A'.repeat(27)}=\r\n`, 50_000_000)
+  const { answer } = await pour(client, 'x'.repeat(4096), 50_000_000)
+  assert.match(answer, /HTTP\/1\.1 429 [^]*retry-after: (35\d\d|3600)\r\n/i)
+  const received = (await scrape(server)).value('fileloft_received_bytes_total')
+  assert.ok(received > 64 * 1024 && received <= 64 * 1024 + chunk, String(received))
+  assert.equal((await fetch(url, { method: 'HEAD', headers: tus })).headers.get('upload-offset'), '0')
+})
+
+test('a body that passes the limit with its last bytes is stored whole; the client waits before its next one', async () => {
+  await using server = await startServer({ env: { ...little, FILELOFT_METRICS_BIND: '127.0.0.1:0' } })
+  const url = await createUpload(server.origin, 65 * 1024)
+  assert.equal((await patch(url, Buffer.alloc(63 * 1024))).status, 204)
+  assert.equal((await patch(url, Buffer.alloc(2 * 1024), {}, 63 * 1024)).status, 204)
+  const metrics = await scrape(server)
+  assert.equal(metrics.value('fileloft_quota_refusals_total', { limit: 'bytes_per_client' }), 0)
+  assert.equal((await patch(await createUpload(server.origin, 5), 'hello')).status, 429)
+})
+
+test('a POST with more bytes than its client may send: 201 with the offset that was reached, to go on from later', async () => {
+  await using server = await startServer({ env: little })
+  using client = await rawClient(server.port)
+  client.socket.write(
+    'POST /files HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 50000000\r\n' +
+      'Content-Type: application/offset+octet-stream\r\nContent-Length: 50000000\r\n\r\n',
+  )
+  const { answer } = await pour(client, 'x'.repeat(4096), 50_000_000)
+  assert.match(answer, /HTTP\/1\.1 201 /)
+  const told = /upload-offset: (\d+)/i.exec(answer)?.[1]
+  const offset = Number(told)
+  assert.ok(offset > 64 * 1024 && offset <= 64 * 1024 + chunk, told)
+  const path = new URL(/location: (\S+)/i.exec(answer)?.[1] ?? '', server.origin).pathname
+  const head = await fetch(server.origin + path, { method: 'HEAD', headers: tus })
+  assert.equal(head.headers.get('upload-offset'), told)
+  assert.equal((await patch(server.origin + path, 'x', {}, offset)).status, 429)
+})
+
+test('two threads: a body that runs is ended near the limit by whichever thread serves it', async () => {
+  await using server = await startServer({ env: { ...little, FILELOFT_WORKERS: '2' } })
+  for (const client of [await rawClient(server.port), await rawClient(server.port)]) {
+    using _ = client
+    const url = await createUpload(server.origin, 50_000_000)
+    client.socket.write(
+      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
+        'Content-Type: application/offset+octet-stream\r\nContent-Length: 50000000\r\n\r\n',
+    )
+    const { answer } = await pour(client, 'x'.repeat(4096), 50_000_000)
+    assert.match(answer, /HTTP\/1\.1 429 /)
+    const head = await fetch(url, { method: 'HEAD', headers: tus })
+    assert.ok(Number(head.headers.get('upload-offset')) <= 64 * 1024 + chunk, head.headers.get('upload-offset') ?? '')
+  }
 })
 
 test('FILELOFT_MIN_RATE: a body that trickles is ended with 503, what arrived is stored, the rest follows', async () => {
@@ -255,15 +333,15 @@ test('the ledger: places by upload, periods that end, clients that are forgotten
   ledger.leave('a', '1')
   assert.equal(ledger.enter('c', '1'), null)
 
-  assert.equal(ledger.charge('b', 99), null)
+  assert.equal(ledger.charge('b', 99), 1)
   now = 600
-  assert.equal(ledger.charge('b', 1), null, 'all that it may have')
+  assert.equal(ledger.charge('b', 1), 0, 'all that it may have')
   assert.deepEqual(ledger.charge('b', 1), { limit: 'bytes_per_client', retryAfter: 1 })
   ledger.leave('b', '1')
   assert.deepEqual(ledger.enter('b', '1'), { limit: 'bytes_per_client', retryAfter: 1 })
   now = 1001
   assert.equal(ledger.enter('b', '1'), null)
-  assert.equal(ledger.charge('b', 50), null, 'a new period')
+  assert.equal(ledger.charge('b', 50), 50, 'a new period')
 })
 
 test('HTTP/2 without TLS: a client that dies in the middle of a body gives its place back', async () => {
@@ -300,7 +378,7 @@ test('HTTP/2 without TLS: a client that dies in the middle of a body gives its p
 
 test('exactly the bytes that a client may send: none is refused, the next one is', () => {
   const ledger = createLedger({ active: 0, activePerClient: 0, bytesPerClient: 10, periodMs: 60_000 })
-  assert.equal(ledger.charge('a', 10), null)
+  assert.equal(ledger.charge('a', 10), 0)
   assert.equal((ledger.enter('a', '1') as { limit: string }).limit, 'bytes_per_client')
   assert.equal((ledger.charge('a', 1) as { limit: string }).limit, 'bytes_per_client')
 })
@@ -338,7 +416,7 @@ test('threads share one ledger and one set of metrics over a port', async () => 
     assert.equal(await other.ledger.enter('a', '1'), null)
     assert.equal((await main.ledger.enter('b', '1'))?.limit, 'active')
     other.ledger.leave('a', '1')
-    assert.equal((await other.ledger.charge('a', 11))?.limit, 'bytes_per_client')
+    assert.equal(((await other.ledger.charge('a', 11)) as { limit: string }).limit, 'bytes_per_client')
     assert.equal(await main.ledger.enter('b', '1'), null)
     assert.equal((await main.ledger.enter('a', '1'))?.limit, 'active')
   } finally {

@@ -7,7 +7,18 @@ import { isPerRequest } from '../platform.ts'
 import { createPace, type MinRate } from './pace.ts'
 
 /** Why a body ended before it was whole. */
-export type Cut = 'disconnected' | 'idle' | 'slow' | 'evicted' | 'closing' | 'stopped'
+export type Cut = 'disconnected' | 'idle' | 'slow' | 'evicted' | 'closing' | 'stopped' | 'refused'
+
+/** What a source throws that takes no more of its body: what it has handed over counts, and `answer` is the reason. */
+export class BodyRefused extends Error {
+  override readonly name = 'BodyRefused'
+  readonly answer: TusError
+
+  constructor(answer: TusError) {
+    super(answer.message)
+    this.answer = answer
+  }
+}
 
 /** Asks a running body to end. One per request that works on an upload. */
 export interface Stop {
@@ -19,10 +30,12 @@ export interface Stop {
   error: TusError | null
   /** Whether the application wants the stopped upload to be removed. */
   terminate: boolean
+  /** What the source of the body says, where it takes no more. */
+  refusal: TusError | null
 }
 
 export function newStop(): Stop {
-  return { reason: null, listener: null, error: null, terminate: false }
+  return { reason: null, listener: null, error: null, terminate: false, refusal: null }
 }
 
 export interface ReceiveOptions {
@@ -121,7 +134,10 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
   // Whatever breaks a body on its way here is the connection's failure, not the upload's; unless it says otherwise.
   const onError = (error: unknown) => {
     if (pending === null) return
-    if (error instanceof TusError) fail(error)
+    if (error instanceof BodyRefused) {
+      stop.refusal = error.answer
+      settle('refused')
+    } else if (error instanceof TusError) fail(error)
     else if (isRefusal(error)) fail(new TusError('too_large', 'The body is longer than this server takes'))
     else settle('disconnected')
   }
@@ -173,10 +189,12 @@ function isRefusal(error: unknown): boolean {
 const pollMs = 50
 
 /** The answer for a body that was cut: statuses that clients retry, or what the application says. */
-export function cutError(cut: Cut, { error }: Stop): TusError {
+export function cutError(cut: Cut, { error, refusal }: Stop): TusError {
   switch (cut) {
     case 'stopped':
       return error ?? new TusError('rejected')
+    case 'refused':
+      return refusal ?? new TusError('rejected')
     case 'evicted':
       return new TusError('locked', 'Another request for this upload took over; ask for the offset and go on')
     case 'closing':

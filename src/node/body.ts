@@ -1,3 +1,5 @@
+import { BodyRefused } from '../body/receive.ts'
+import type { TusError } from '../errors.ts'
 import type { Incoming } from './platform.ts'
 
 export interface BodyEvents {
@@ -5,6 +7,14 @@ export interface BodyEvents {
   readonly onStart: () => void
   /** Called for each chunk with its size in bytes. */
   readonly onChunk: (size: number) => void
+}
+
+/** A body on its way from the client. */
+export interface Body extends AsyncIterable<Uint8Array> {
+  /** Takes no more of it: what has been read is handed over still, then it throws `BodyRefused`. */
+  refuse(answer: TusError): void
+  /** Reads nothing more for the moment; until it is called with false. */
+  hold(isHeld: boolean): void
 }
 
 /** Bytes read ahead of whoever iterates. */
@@ -21,9 +31,16 @@ const small = 4 * 1024
  * Not `for await (const chunk of incoming)`: leaving that loop early destroys the socket and the answer with it. Not
  * `Readable.toWeb` either: it costs twice the time, and throws out of event handlers when a connection breaks.
  */
-export function readBody(incoming: Incoming, events: BodyEvents): AsyncIterable<Uint8Array> {
+export function readBody(incoming: Incoming, events: BodyEvents): Body {
+  let running: ReturnType<typeof iterate> | null = null
   return {
-    [Symbol.asyncIterator]: () => (hasBody(incoming) ? iterate(incoming, events) : iterateNothing()),
+    [Symbol.asyncIterator]() {
+      if (!hasBody(incoming)) return iterateNothing()
+      running = iterate(incoming, events)
+      return running
+    },
+    refuse: (answer) => running?.refuse(answer),
+    hold: (isHeld) => running?.hold(isHeld),
   }
 }
 
@@ -40,29 +57,34 @@ export function isComplete(incoming: Incoming): boolean {
   return 'stream' in incoming ? incoming.readableEnded : incoming.complete
 }
 
-function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Array> {
+function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Array> & Pick<Body, 'refuse' | 'hold'> {
   const chunks: Uint8Array[] = []
   let queued = 0
+  let held = false
   let started = false
   let ended = false
   let failure: Error | null = null
   let waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: Error) => void } | null = null
 
   const onData = (chunk: Buffer) => {
-    events.onChunk(chunk.byteLength)
-    if (waiting !== null) {
+    if (waiting === null) {
+      chunks.push(chunk)
+      queued += chunk.byteLength
+      if (isFull()) incoming.pause()
+    } else {
       const { resolve } = waiting
       waiting = null
       resolve({ done: false, value: chunk })
-      return
     }
-    chunks.push(chunk)
-    queued += chunk.byteLength
-    if (isFull()) incoming.pause()
+    // Last: whoever refuses the rest of the body for it has it handed over all the same.
+    events.onChunk(chunk.byteLength)
   }
   const finish = (error: Error | null) => {
     if (ended) return
     if (error !== null) keepLeftovers()
+    stopReading(error)
+  }
+  const stopReading = (error: Error | null) => {
     ended = true
     failure = error
     detach()
@@ -81,22 +103,25 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     if (incoming.readableLength === 0) return
     const rest: unknown = incoming.read()
     if (rest instanceof Uint8Array) {
-      events.onChunk(rest.byteLength)
       chunks.push(rest)
+      events.onChunk(rest.byteLength)
     }
   }
-  const isFull = () => queued >= readAhead || chunks.length >= readAheadChunks
+  const isFull = () => held || queued >= readAhead || chunks.length >= readAheadChunks
   const answer = ({ resolve, reject }: NonNullable<typeof waiting>) => {
     const chunk = take(chunks)
     if (chunk !== undefined) {
       queued -= chunk.byteLength
       resolve({ done: false, value: chunk })
-      if (!ended && !isFull() && incoming.isPaused()) incoming.resume()
+      goOn()
     } else if (failure !== null) {
       reject(failure)
     } else {
       resolve({ done: true, value: undefined })
     }
+  }
+  const goOn = () => {
+    if (!ended && !isFull() && incoming.isPaused()) incoming.resume()
   }
   const start = () => {
     started = true
@@ -128,6 +153,17 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
       waiting?.resolve({ done: true, value: undefined })
       waiting = null
       return Promise.resolve({ done: true, value: undefined })
+    },
+    refuse(answer) {
+      if (!started || ended) return
+      incoming.pause()
+      stopReading(new BodyRefused(answer))
+    },
+    hold(isHeld) {
+      held = isHeld
+      if (!started || ended) return
+      if (held) incoming.pause()
+      else goOn()
     },
   }
 }

@@ -12,6 +12,8 @@ export interface Exchange {
   readonly platform: NodePlatform
   /** `performance.now()` when it came. */
   readonly startedAt: number
+  /** Called for each chunk of its body, once `platform.received()` counts it. */
+  onChunk: (() => void) | null
   /** Called when it is over: the answer is out, or its client gone. One list costs less than listeners of each. */
   readonly ends: (() => void)[]
   /** Whether those have been called. */
@@ -40,12 +42,17 @@ export function openExchange(
   onReceived: ((size: number) => void) | null,
 ): Exchange {
   const id = requestId(incoming)
+  const onChunk = (size: number) => {
+    onReceived?.(size)
+    exchange.onChunk?.()
+  }
   const exchange: Exchange = {
     id,
     path: pathOf(incoming.url ?? ''),
     incoming,
     outgoing,
-    platform: nodePlatform(incoming, outgoing, onReceived, { 'X-Request-Id': id }),
+    platform: nodePlatform(incoming, outgoing, onChunk, { 'X-Request-Id': id }),
+    onChunk: null,
     startedAt: performance.now(),
     ends: [],
     isOver: false,

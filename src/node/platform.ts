@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Platform } from '../platform.ts'
-import { readBody } from './body.ts'
+import { type Body, readBody } from './body.ts'
 
 // Types only: `fileloft/hono` imports this file on every runtime.
 
@@ -12,7 +12,7 @@ export type Incoming = IncomingMessage | Http2ServerRequest
 export type Outgoing = ServerResponse | Http2ServerResponse
 
 export interface NodePlatform extends Platform {
-  readonly body: AsyncIterable<Uint8Array>
+  readonly body: Body
   readonly trailers: () => Headers
   readonly encrypted: boolean
   /** Bytes of the body read so far. */

@@ -95,7 +95,7 @@ export function joinShared(port: MessagePort): Shared {
       enter: (client, slot) => main.enter(client, slot),
       leave: (client, slot) => void main.leave(client, slot).catch(() => {}),
       // A main thread that hangs shall not end uploads.
-      charge: (client, bytes) => main.charge(client, bytes).catch(() => null),
+      charge: (client, bytes) => main.charge(client, bytes).catch(() => Infinity),
     },
     metrics: () => main.metrics(),
     join: (own) => void members.push(own),

@@ -3,6 +3,7 @@ import { base64, bytesOf } from './bodies.ts'
 import {
   create,
   createWith,
+  expire,
   expectBytes,
   expectOffset,
   head,
@@ -16,7 +17,7 @@ import {
   tus,
 } from './client.ts'
 import { gate, spied } from './fakes.ts'
-import { equal, expect, expectRefusal, ok, until, type Case, type Server, type Suite } from './support.ts'
+import { equal, expect, expectRefusal, ok, type Case, type Server, type Suite } from './support.ts'
 
 const bytes = bytesOf(10)
 
@@ -290,20 +291,29 @@ export const suite: Suite = {
       },
     },
     {
-      title: 'partial uploads: onPartialFinish for each, onFinish and onFinished for the final one',
+      title:
+        'partial uploads: onPartialFinish and onPartialFinished for each, onFinish and onFinished for the final one',
       async run(ctx) {
         const seen: string[] = []
         const note = (name: string) => (event: UploadEvent) =>
           void seen.push(`${name} ${event.upload.concat?.type} ${event.upload.offset}`)
-        const server = await ctx.serve({
+        const server: Server = await ctx.serve({
           onPartialFinish: note('partial'),
+          async onPartialFinished(event) {
+            equal(
+              (await recordOf(server, `${server.url}/${event.upload.id}`)).completed,
+              true,
+              'completed in the record',
+            )
+            note('recorded')(event)
+          },
           onFinish: note('finish'),
           onFinished: note('finished'),
         })
         const one = await create(server, 5, { 'Upload-Concat': 'partial' })
         await expect(await patch(server, one, 0, bytes.subarray(0, 5)), 204)
         await expect(await post(server, { 'Upload-Concat': `final;${one} ${one}` }), 201)
-        equal(seen.join(), 'partial partial 5,finish final 10,finished final 10', 'calls')
+        equal(seen.join(), 'partial partial 5,recorded partial 5,finish final 10,finished final 10', 'calls')
       },
     },
     {
@@ -320,6 +330,16 @@ export const suite: Suite = {
         await expect(await post(server, { 'Upload-Concat': `final;${one}` }), 201, { 'X-Final': null })
         await expect(await patch(server, one, 0, bytes), 204, { 'X-Final': null })
         equal(seen.join(), 'final PATCH', 'calls of onFinish')
+      },
+    },
+    {
+      title: 'POST of deferred length with more bytes than an upload may have: 413, onCreate is not asked',
+      async run(ctx) {
+        let asked = 0
+        const server = await ctx.serve({ maxSize: 5, onCreate: () => void asked++ })
+        const headers = { 'Upload-Defer-Length': '1', 'Content-Type': octets }
+        await expect(await post(server, headers, bytes), 413)
+        equal(asked, 0, 'calls of onCreate')
       },
     },
     {
@@ -555,20 +575,19 @@ export const suite: Suite = {
     {
       title: 'sweep: an expired final upload that cannot be finished is removed all the same',
       async run(ctx) {
-        let isOver = false
         const errors: unknown[] = []
         const server = await ctx.serve({
-          expiration: { afterMs: 1000 },
+          expiration: { afterMs: 3_600_000 },
           onFinish: () => Promise.reject(new Error('out')),
           onError: (error) => void errors.push(error),
         })
         const one = await create(server, 10, { 'Upload-Concat': 'partial' })
-        await locationOf(server, await post(server, { 'Upload-Concat': `final;${one}` }))
-        await expect(await patch(server, one, 0, bytes), [204, 410])
-        await until(async () => {
-          isOver = (await server.handler.sweep()).removed > 0
-          return isOver
-        }, 'the final upload expires')
+        const final = await locationOf(server, await post(server, { 'Upload-Concat': `final;${one}` }))
+        await expect(await patch(server, one, 0, bytes), 204)
+        equal((await server.handler.sweep()).removed, 0, 'removed before its time')
+        await expire(server, final)
+        equal((await server.handler.sweep()).removed, 1, 'removed')
+        await expect(await head(server, final), 404)
       },
     },
     {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { TusError } from '../../errors.ts'
-import type { ProgressEvent, RequestEvent, UploadHooks } from '../../hooks.ts'
+import type { RequestEvent } from '../../hooks.ts'
 import { hasBody } from '../body.ts'
 import { type Exchange, exchangeOf } from '../exchange.ts'
 import type { Feature, RequestContext } from '../features.ts'
 import { addressOf } from './client.ts'
-import type { Ledger, Refusal } from './ledger.ts'
+import type { Charge, Ledger, Refusal } from './ledger.ts'
 
 export interface QuotaOptions {
   readonly ledger: Ledger
@@ -18,42 +18,26 @@ export interface QuotaOptions {
   readonly onRefusal?: (limit: Refusal['limit']) => void
 }
 
-/** A body that has its place. */
-interface Visit {
-  readonly client: string
-  /** Bytes told to the ledger so far. */
-  charged: number
-}
-
 /** Refuses bodies beyond the limits with 429, and ends those that run when their client has sent its share. */
 export function quotaFeature(options: QuotaOptions): Feature {
   const { ledger, countsBytes, trustForwarded, ownerOf, onRefusal } = options
-  const visits = new WeakMap<Exchange, Visit>()
 
   const refused = ({ limit, retryAfter }: Refusal): TusError => {
     onRefusal?.(limit)
     return new TusError('rejected', messages[limit], { status: 429, headers: { 'Retry-After': String(retryAfter) } })
   }
-  const charge = (exchange: Exchange, visit: Visit) => {
-    const received = exchange.platform.received()
-    const bytes = received - visit.charged
-    visit.charged = received
-    return bytes === 0 ? null : ledger.charge(visit.client, bytes)
-  }
   const begin = async (exchange: Exchange, client: string, slot: string) => {
-    const visit: Visit = { client, charged: 0 }
     let hasEntered = false
     const end = () => {
       if (!hasEntered) return
       hasEntered = false
-      if (countsBytes) void charge(exchange, visit)
       ledger.leave(client, slot)
     }
     exchange.ends.push(end)
     const refusal = await ledger.enter(client, slot)
     if (refusal !== null) throw refused(refusal)
     hasEntered = true
-    visits.set(exchange, visit)
+    if (countsBytes) exchange.onChunk = charger(ledger, exchange, client, refused)
     // The client has gone meanwhile.
     if (exchange.isOver) end()
   }
@@ -66,25 +50,70 @@ export function quotaFeature(options: QuotaOptions): Feature {
     return none
   }
 
-  const hooks: UploadHooks<RequestContext> = {
-    onRequest(event: RequestEvent) {
-      // Most requests have no body.
-      if (event.operation !== 'append' && event.operation !== 'create') return none
-      const exchange = exchangeOf(event.request)
-      return exchange !== undefined && hasBody(exchange.incoming) ? admit(exchange, event) : none
-    },
-    ...(countsBytes && {
-      async onProgress({ request, stop }: ProgressEvent<RequestContext>) {
-        const exchange = exchangeOf(request)
-        const visit = exchange === undefined ? undefined : visits.get(exchange)
-        if (exchange === undefined || visit === undefined) return
-        const refusal = await charge(exchange, visit)
-        if (refusal !== null) stop(refused(refusal))
+  return {
+    hooks: {
+      onRequest(event: RequestEvent) {
+        // Most requests have no body.
+        if (event.operation !== 'append' && event.operation !== 'create') return none
+        const exchange = exchangeOf(event.request)
+        return exchange !== undefined && hasBody(exchange.incoming) ? admit(exchange, event) : none
       },
-    }),
+    },
   }
-  return { hooks }
 }
+
+/**
+ * Charges each chunk of a body as it comes, whatever becomes of it: that a client's bytes are not stored, or not yet, makes
+ * them no cheaper to receive. The chunk that goes beyond the limit is the body's last one.
+ */
+function charger(
+  ledger: Ledger,
+  { platform, incoming }: Exchange,
+  client: string,
+  refused: (reason: Refusal) => TusError,
+): () => void {
+  let charged = 0
+  /** Bytes that the client may send, as far as that is known. */
+  let left = 0
+  let isAsking = false
+  let isRefused = false
+  const settle = (charge: Charge) => {
+    if (typeof charge === 'number') {
+      left = charge
+      return
+    }
+    // All that was announced is here: there is nothing left to refuse.
+    const isWhole = platform.received() >= Number(incoming.headers['content-length'] ?? Infinity)
+    if (isRefused || isWhole) return
+    isRefused = true
+    platform.body.refuse(refused(charge))
+  }
+  const onChunk = () => {
+    const bytes = platform.received() - charged
+    if (isAsking) {
+      // Others of the client's bodies may run as well.
+      if (bytes > left / margin) platform.body.hold(true)
+      return
+    }
+    if (bytes === 0) return
+    charged += bytes
+    const charge = ledger.charge(client, bytes)
+    if (!(charge instanceof Promise)) return settle(charge)
+    // Another thread keeps the ledger: what comes until it answers is charged in one.
+    isAsking = true
+    if (bytes > left / margin) platform.body.hold(true)
+    void charge.then((told) => {
+      isAsking = false
+      settle(told)
+      platform.body.hold(false)
+      onChunk()
+    })
+  }
+  return onChunk
+}
+
+/** Which part of what a client may still send comes unasked, at the most. */
+const margin = 16
 
 /** What this feature adds to what is known about a request. */
 const none: RequestContext = {}

@@ -19,6 +19,9 @@ export interface Refusal {
   readonly retryAfter: number
 }
 
+/** Bytes that a client may still send, or why it may not. */
+export type Charge = number | Refusal
+
 /** Keeps account of bodies and their bytes. */
 export interface Ledger {
   /**
@@ -28,8 +31,8 @@ export interface Ledger {
   enter(client: string, slot: string): Refusal | null | Promise<Refusal | null>
   /** Gives the place back. */
   leave(client: string, slot: string): void
-  /** Notes bytes that arrived. Tells when the client has sent its share. */
-  charge(client: string, bytes: number): Refusal | null | Promise<Refusal | null>
+  /** Notes bytes that arrived. Tells how many more may come; why none, when the client has sent more than its share. */
+  charge(client: string, bytes: number): Charge | Promise<Charge>
 }
 
 interface Account {
@@ -111,7 +114,7 @@ export function createLedger(limits: QuotaLimits, now: () => number = () => perf
     },
 
     charge(client, bytes) {
-      if (bytesPerClient === 0) return null
+      if (bytesPerClient === 0) return Infinity
       const account = accountOf(client)
       if (account.periodEnds <= now()) {
         account.bytes = 0
@@ -119,7 +122,7 @@ export function createLedger(limits: QuotaLimits, now: () => number = () => perf
       }
       account.bytes += bytes
       // All that it may have is not too much.
-      return spent(account, bytesPerClient + 1)
+      return spent(account, bytesPerClient + 1) ?? bytesPerClient - account.bytes
     },
   }
 }
