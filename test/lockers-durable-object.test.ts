@@ -5,6 +5,7 @@ import { StoreError } from '../src/errors.ts'
 import {
   durableObjectLocker,
   type LockAnswer,
+  type LockEvent,
   type LockNamespace,
   type LockSocket,
 } from '../src/lockers/durable-object.ts'
@@ -49,13 +50,13 @@ void describe('two isolates', async () => {
     assert.deepEqual([patch.status, patch.headers.get('Upload-Offset')], [204, '100'])
   })
 
-  void test('the request that has a lock ends without giving it back: it is free, long before its lease is over', async () => {
-    const gone = new AbortController()
-    const held = fetch(new URL('/hold?id', main), { signal: gone.signal })
-    await until(async () => !(await locker.isFree('id')), 'the lock is held')
-    const next = locker.acquire('id', { signal: soon(10_000) })
-    gone.abort()
-    await assert.rejects(held)
+  void test('the process of the isolate that has a lock is killed: it is free long before its lease is over', async () => {
+    const dying = await startWorker('test/runtimes/isolate.ts', false)
+    const { origin } = await dying.ready
+    const held = fetch(`${origin}/hold?${new URLSearchParams({ id: 'dying', at: main.origin }).toString()}`)
+    await until(async () => !(await locker.isFree('dying')), 'the lock is held')
+    const next = locker.acquire('dying', { signal: soon(10_000) })
+    await Promise.all([assert.rejects(held), dying.dispose()])
     await (await within(next, 'the lock', 5000)).release()
   })
 
@@ -81,7 +82,7 @@ void describe('two isolates', async () => {
     const short = durableObjectLocker(namespace, { leaseMs: 200 })
     const lock = await short.acquire('long', { signal: never() })
     await assert.rejects(short.acquire('long', { signal: soon(700) }), { name: 'TimeoutError' })
-    lock.guard?.()
+    await lock.guard?.()
     await lock.release()
   })
 
@@ -109,11 +110,11 @@ void describe('the connection to the object', () => {
     const waiting = line.locker.acquire('a', { signal: never(), onContention: () => asked++ })
     await line.say('message', 'yours')
     const lock = await waiting
-    lock.guard?.()
+    await lock.guard?.()
     await line.say('message', String(Date.now()))
-    lock.guard?.()
+    await lock.guard?.()
     await until(() => asked > 0, 'the holder is asked')
-    assert.throws(() => lock.guard?.(), { code: 'lock_lost' })
+    await assert.rejects(async () => lock.guard?.(), { code: 'lock_lost' })
     void lock.release()
     await line.say('close')
     assert.equal(asked, 1)
@@ -127,10 +128,10 @@ void describe('the connection to the object', () => {
     const lock = await waiting
     await line.say('error')
     assert.equal(asked, 1)
-    assert.throws(() => lock.guard?.(), { code: 'lock_lost' })
+    await assert.rejects(async () => lock.guard?.(), { code: 'lock_lost' })
     // An answer that was on its way does not bring the lock back.
     await line.say('message', String(Date.now()))
-    assert.throws(() => lock.guard?.(), { code: 'lock_lost' })
+    await assert.rejects(async () => lock.guard?.(), { code: 'lock_lost' })
     await lock.release()
   })
 
@@ -144,7 +145,7 @@ void describe('the connection to the object', () => {
 
 /** A locker with a lease of 200 ms whose object says what the test wants. */
 function fakeLine() {
-  const listeners = new Map<string, (event: { data?: unknown }) => void>()
+  const listeners = new Map<string, (event: LockEvent) => void>()
   const webSocket: LockSocket = {
     accept: () => {},
     send: () => {},
@@ -159,7 +160,7 @@ function fakeLine() {
     locker: durableObjectLocker(namespace, { leaseMs: 200 }),
     async say(type: 'message' | 'close' | 'error', data?: string) {
       await until(() => listeners.has(type), 'somebody listens')
-      listeners.get(type)?.({ data })
+      listeners.get(type)?.({ type, data })
     },
   }
 }

@@ -29,7 +29,15 @@ export interface LockSocket {
   /** As `WebSocket.close`. */
   close(code?: number, reason?: string): void
   /** As `WebSocket.addEventListener`. */
-  addEventListener(type: 'message' | 'close' | 'error', listener: (event: { data?: unknown }) => void): void
+  addEventListener(type: 'message' | 'close' | 'error', listener: (event: LockEvent) => void): void
+}
+
+/** What is used of an event of a Worker's `WebSocket`. */
+export interface LockEvent {
+  /** As `Event.type`. */
+  readonly type: string
+  /** As `MessageEvent.data`. */
+  readonly data?: unknown
 }
 
 /** How a lock is kept. */
