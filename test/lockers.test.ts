@@ -1,20 +1,45 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { join } from 'node:path'
-import { describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { StoreError } from '../src/errors.ts'
 import type { Lock, Locker } from '../src/locker.ts'
+import { durableObjectLocker, type LockNamespace } from '../src/lockers/durable-object.ts'
 import { fsLocker } from '../src/lockers/fs.ts'
 import { memoryLocker } from '../src/lockers/memory.ts'
 import { files, folders, never, settled, soon } from './files/support.ts'
+import { startWorker } from './runtimes/workerd.ts'
+import { until } from './suites/support.ts'
 
 const newFolder = folders()
 const folder = (): string => join(newFolder(), '.locks')
 
-for (const [name, make] of [
-  ['memoryLocker', () => memoryLocker()],
-  ['fsLocker', () => fsLocker({ directory: folder() })],
-] as [string, () => Locker][]) {
+/** Its Durable Objects are in workerd; the locker itself is here, as in an isolate of its own. */
+const miniflare = await startWorker('test/runtimes/worker.ts', false)
+after(() => miniflare.dispose())
+const locks = (await miniflare.getDurableObjectNamespace('LOCKS')) as unknown as LockNamespace
+
+let made = 0
+/** Other objects for each locker. */
+const ownLocks = (): LockNamespace => {
+  const prefix = `${++made}:`
+  return { idFromName: (name) => locks.idFromName(prefix + name), get: (id) => locks.get(id) }
+}
+
+/** Lets what is on its way to whom it may concern arrive. */
+type Settle = (locker: Locker) => Promise<unknown>
+
+const inTurn: Settle = () => settled()
+/** Later messages to an object overtake no earlier ones. */
+const inObject: Settle = async (locker) => {
+  for (let i = 0; i < 5; i++) await locker.isFree?.('a')
+}
+
+for (const [name, make, settle] of [
+  ['memoryLocker', () => memoryLocker(), inTurn],
+  ['fsLocker', () => fsLocker({ directory: folder() }), inTurn],
+  ['durableObjectLocker', () => durableObjectLocker(ownLocks()), inObject],
+] as [string, () => Locker, Settle][]) {
   describe(`${name}, in one process`, () => {
     test('acquire of a free id: had at once, and free again after the release', async () => {
       const locker = make()
@@ -45,9 +70,10 @@ for (const [name, make] of [
       let inside = 0
       await Promise.all(
         [1, 2, 3, 4, 5].map(async (n) => {
+          for (let i = 1; i < n; i++) await settle(locker)
           const lock = await locker.acquire('a', { signal: never() })
           assert.equal(++inside, 1)
-          await settled()
+          await settle(locker)
           order.push(n)
           inside--
           await lock.release()
@@ -70,7 +96,8 @@ for (const [name, make] of [
       const lock = await locker.acquire('a', { signal: never(), onContention: () => asked++ })
       assert.equal(asked, 0)
       const waiters = [1, 2, 3].map(() => locker.acquire('a', { signal: never() }))
-      await settled()
+      await until(() => asked > 0, 'the holder is asked')
+      await settle(locker)
       assert.equal(asked, 1)
       await lock.release()
       for (const waiter of waiters) await (await waiter).release()
@@ -84,10 +111,10 @@ for (const [name, make] of [
       const third = locker.acquire('a', { signal: never() })
       await first.release()
       const lock = await second
-      await settled()
+      await until(() => asked > 0, 'the new holder is asked')
       assert.equal(asked, 1)
       const fourth = locker.acquire('a', { signal: never() })
-      await settled()
+      await settle(locker)
       assert.equal(asked, 1)
       await lock.release()
       await (await third).release()
@@ -99,7 +126,7 @@ for (const [name, make] of [
       let asked = 0
       const lock = await locker.acquire('a', { signal: never(), onContention: () => asked++ })
       assert.equal(await locker.tryAcquire('a'), null)
-      await settled()
+      await settle(locker)
       assert.equal(asked, 0)
       await lock.release()
     })

@@ -13,6 +13,7 @@ const neutral = [
   'src/index.ts',
   'src/stores/memory.ts',
   'src/lockers/memory.ts',
+  'src/lockers/durable-object.ts',
   'src/hono.ts',
   'src/stores/r2.ts',
   'src/signed-urls.ts',

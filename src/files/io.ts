@@ -15,14 +15,16 @@ export const dataSync = promisify(fs.fdatasync)
 export const fileSync = promisify(fs.fsync)
 export const close = promisify(fs.close)
 
-/** Not by `promisify`: on Deno its promise resolves to the number alone. */
+const writeVector = promisify(fs.writev)
+const isDeno = 'Deno' in globalThis
+
+/**
+ * Writes the vector, or the beginning of it. On Deno one piece after the other: its `writev` is slower, and resolves to
+ * the number alone (docs/benchmark.md, "Other ways to write").
+ */
 export function writev(fd: number, vector: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }> {
-  return new Promise((resolve, reject) => {
-    fs.writev(fd, vector, position, (error, bytesWritten) => {
-      if (error === null) resolve({ bytesWritten })
-      else reject(error)
-    })
-  })
+  const [first] = vector
+  return isDeno && first !== undefined ? write(fd, first, 0, first.length, position) : writeVector(fd, vector, position)
 }
 
 /** The system's name for a failure (`ENOENT`), or an empty string. */

@@ -35,7 +35,6 @@ export function readBody(incoming: Incoming, events: BodyEvents): Body {
   let running: ReturnType<typeof iterate> | null = null
   return {
     [Symbol.asyncIterator]() {
-      if (!hasBody(incoming)) return iterateNothing()
       running = iterate(incoming, events)
       return running
     },
@@ -175,8 +174,11 @@ function take(chunks: Uint8Array[]): Uint8Array | undefined {
   return count > 1 ? Buffer.concat(chunks.splice(0, count)) : chunks.shift()
 }
 
-function iterateNothing(): AsyncIterator<Uint8Array> {
-  return { next: () => Promise.resolve({ done: true, value: undefined }) }
+/** The body of a request whose headers announce none. */
+export const noBody: Body = {
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
+  refuse() {},
+  hold() {},
 }
 
 /** HTTP/2 ends the body of a stream that was reset just like that of one that was sent to its end. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Platform } from '../platform.ts'
-import { type Body, readBody } from './body.ts'
+import { type Body, hasBody, noBody, readBody } from './body.ts'
 
 // Types only: `fileloft/hono` imports this file on every runtime.
 
@@ -32,8 +32,8 @@ export function nodePlatform(
 ): NodePlatform {
   let received = 0
   const { socket } = incoming
-  return {
-    body: readBody(incoming, {
+  const read = () =>
+    readBody(incoming, {
       onStart() {
         if (mustInvite.delete(incoming)) outgoing.writeContinue()
       },
@@ -41,7 +41,9 @@ export function nodePlatform(
         received += size
         onReceived?.(size)
       },
-    }),
+    })
+  return {
+    body: hasBody(incoming) ? read() : noBody,
     trailers: () => trailersOf(incoming),
     remoteAddress: socket.remoteAddress,
     remotePort: socket.remotePort,

@@ -46,7 +46,8 @@ export interface R2StoreOptions extends ObjectStoreOptions {
  * - All parts have the same size, the last one excepted: 5 MiB to 32 MiB (R2 allows more, a Worker's memory does not), so
  *   that an upload has at most 312 GiB. What a PATCH sends behind its last whole part is kept in the record.
  * - Isolates do not share the default locker. Where requests for one upload meet in two of them, the conditional write of
- *   the record lets one go on and the other one fail with a 423.
+ *   the record lets one go on and the other one fail with a 423. With `durableObjectLocker` the newest one goes on, and
+ *   what had arrived for the other one is stored first.
  * - R2 takes about one write a second of the same object: clients should send chunks of several megabytes.
  * - Cloudflare takes request bodies of up to 100 MB (Free and Pro): clients have to send larger files in chunks.
  * - Each part is a call to R2, and a request may make a limited number of them (a plan's "subrequests").

@@ -1,6 +1,7 @@
 /** A program on any runtime, type-checked in a project that has the package and no types of Node. */
 import { createTusHandler, TusError, type TusHandler } from 'fileloft'
 import { tus } from 'fileloft/hono'
+import { durableObjectLocker, type LockNamespace, UploadLock } from 'fileloft/lockers/durable-object'
 import { memoryLocker } from 'fileloft/lockers/memory'
 import { createSigner, signedUrlHooks } from 'fileloft/signed-urls'
 import { memoryStore } from 'fileloft/stores/memory'
@@ -24,7 +25,9 @@ export const handler: TusHandler = createTusHandler({
 export const signed = createTusHandler({ path: '/signed', store: memoryStore(), ...signedUrlHooks({ secret }) })
 export const signer = createSigner({ secret, url: 'https://example.com/signed' })
 export const app = new Hono().all('/files/*', tus(handler))
-export const inBinding = (bucket: R2Binding) => createTusHandler({ path: '/', store: r2Store({ bucket }) })
+export const inBinding = (bucket: R2Binding, locks: LockNamespace) =>
+  createTusHandler({ path: '/', store: r2Store({ bucket }), locker: durableObjectLocker(locks) })
+export { UploadLock }
 export const inBucket = () =>
   s3Store({ bucket: 'b', region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' } })
 

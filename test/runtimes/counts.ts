@@ -18,16 +18,17 @@ export function onRow(row: Row): void {
 
 export function printTable(): void {
   const sorted = rows.toSorted((a, b) => `${a.runtime} ${a.store}`.localeCompare(`${b.runtime} ${b.store}`))
-  console.log(`\n${table(sorted)}\n`)
-}
-
-function table(rows: readonly Row[]): string {
   const head = ['runtime', 'store', 'passed', 'failed', 'left out', 'seconds']
-  const lines = rows.map(({ runtime, store, passed, failed, left, seconds }) =>
+  const lines = sorted.map(({ runtime, store, passed, failed, left, seconds }) =>
     [runtime, store, passed, failed, left, seconds.toFixed(1)].map(String),
   )
+  console.log(`\n${table(head, lines, 2)}\n`)
+}
+
+/** @param texts How many of the first columns are no numbers. */
+export function table(head: readonly string[], lines: readonly (readonly string[])[], texts: number): string {
   const widths = head.map((name, i) => Math.max(name.length, ...lines.map((line) => (line[i] ?? '').length)))
   const write = (line: readonly string[]) =>
-    `| ${line.map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`
+    `| ${line.map((cell, i) => (i < texts ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`
   return [write(head), write(widths.map((width) => '-'.repeat(width))), ...lines.map(write)].join('\n')
 }

@@ -7,32 +7,10 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { freePort } from '../servers/program.ts'
 import { assertStoredIn, newcomersFolder, root, startIn, uploadInterrupted } from './newcomer.ts'
+import { sections } from './page.ts'
 import { programs } from './programs.ts'
 
 const run = promisify(execFile)
-const page = await readFile(join(root, 'docs/runtimes.md'), 'utf8')
-
-interface Section {
-  readonly title: string
-  readonly example: string
-  readonly program: string
-  readonly commands: readonly string[]
-}
-
-const sections = page
-  .split(/^## /m)
-  .slice(1)
-  .map((text): Section => {
-    const blocks = [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
-    const code = (language: string) => blocks.filter((block) => block[1] === language).map((block) => block[2] ?? '')
-    return {
-      title: text.split('\n')[0] ?? '',
-      example: /from \[examples\/(.*?)\]\(\.\.\/examples\//.exec(text)?.[1] ?? '',
-      program: code('ts').join(''),
-      commands: code('sh').flatMap((block) => block.trim().split('\n')),
-    }
-  })
-
 test('the page has a section for each runtime', () => {
   const titles = sections.map(({ title }) => title)
   for (const name of ['Node', 'Bun', 'Deno', 'Cloudflare Workers', 'AWS Lambda']) assert.ok(titles.includes(name), name)
@@ -45,9 +23,9 @@ for (const { title, example, program, commands } of sections.filter((section) =>
   for (const command of commands) test(`${title}: ${command}`, () => runCommand(command, example))
 }
 
-/** Run with an account or in an application only; examples.runs.ts builds and runs SvelteKit's. */
+/** Run with an account, in an application or by first-upload.runs.ts only; examples.runs.ts builds and runs SvelteKit's. */
 const elsewhere =
-  /^(npx wrangler (r2 bucket create uploads|deploy)|npm run (dev|build)|BODY_SIZE_LIMIT=Infinity node .*)$/
+  /^(npx wrangler (dev|r2 bucket create uploads|deploy)|npm run (dev|build)|BODY_SIZE_LIMIT=Infinity node .*)$/
 
 async function runCommand(command: string, example: string): Promise<void> {
   // The newcomer's folder has the package already: it is not published for a test.

@@ -45,7 +45,7 @@ export interface Started extends AsyncDisposable {
 export async function startIn(
   { path }: Folder,
   [file = '', ...args]: readonly string[],
-  env: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, string | undefined>>,
 ): Promise<Started> {
   const running = spawn(file, args, {
     cwd: path,
@@ -63,7 +63,7 @@ export async function startIn(
   await new Promise<void>((resolve, reject) => {
     const onData = (chunk: Buffer) => {
       output += chunk.toString()
-      if (/listening|ready in/i.test(output)) resolve()
+      if (/listening|ready (in|on) /i.test(output)) resolve()
     }
     running.stdout.on('data', onData)
     running.stderr.on('data', onData)

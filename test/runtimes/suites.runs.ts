@@ -30,6 +30,8 @@ const { node22, node24, node26, bun, deno } = programs
 
 void describe('the protocol suite', { concurrency: 2 }, () => {
   void test('workerd, R2', () => runInWorkerd('workerd', 'r2', { nodejsCompat: false }, onRow))
+  void test('workerd, R2, locks in Durable Objects', () =>
+    runInWorkerd('workerd, Durable Objects', 'r2', { nodejsCompat: false, locks: 'durable-object' }, onRow))
   for (const nodejsCompat of [false, true]) {
     const name = nodejsCompat ? 'workerd, nodejs_compat' : 'workerd'
     void test(`${name}, S3`, { skip: minio === null && noServer }, async () => {

@@ -4,6 +4,7 @@
  */
 import type { R2Binding } from '../../src/buckets/r2-binding.ts'
 import type { Store, TusHandler } from '../../src/index.ts'
+import { durableObjectLocker, type LockNamespace } from '../../src/lockers/durable-object.ts'
 import { r2Store } from '../../src/stores/r2.ts'
 import { s3Store, type S3StoreOptions } from '../../src/stores/s3.ts'
 import type { StoreRow } from '../suite-context.ts'
@@ -11,8 +12,11 @@ import { runAll, type Selection } from './run.ts'
 import { transportOf, type Listen } from './transport.ts'
 import { dial } from './wire-workerd.ts'
 
+export { UploadLock } from '../../src/lockers/durable-object.ts'
+
 interface Env {
   readonly BUCKET: R2Binding
+  readonly LOCKS: LockNamespace
 }
 
 /** What `/run` is told in its body. */
@@ -20,13 +24,15 @@ export interface WorkerTask extends Selection {
   readonly port: number
   /** Options of `s3Store`; R2 by its binding without them. */
   readonly s3?: S3StoreOptions
+  /** @default in the isolate */
+  readonly locks?: 'durable-object'
 }
 
 const handlers = new Map<string, TusHandler>()
 let count = 0
 
 export default {
-  async fetch(request: Request, { BUCKET }: Env, ctx: { waitUntil(promise: Promise<unknown>): void }) {
+  async fetch(request: Request, env: Env, ctx: { waitUntil(promise: Promise<unknown>): void }) {
     const name = request.headers.get('x-test-handler')
     if (name !== null) {
       const handler = handlers.get(name)
@@ -35,24 +41,25 @@ export default {
     }
     const task = (await request.json()) as WorkerTask
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
-    ctx.waitUntil(run(task, BUCKET, writable.getWriter()))
+    ctx.waitUntil(run(task, env, writable.getWriter()))
     return new Response(readable)
   },
 }
 
 async function run(
   task: WorkerTask,
-  binding: R2Binding,
+  { BUCKET: bucket, LOCKS }: Env,
   writer: WritableStreamDefaultWriter<Uint8Array>,
 ): Promise<void> {
   const write = (value: unknown) => writer.write(new TextEncoder().encode(`${JSON.stringify(value)}\n`))
   const open = (): Store => {
     const prefix = `${++count}/`
-    return task.s3 === undefined ? r2Store({ bucket: binding, prefix }) : s3Store({ ...task.s3, prefix })
+    return task.s3 === undefined ? r2Store({ bucket, prefix }) : s3Store({ ...task.s3, prefix })
   }
+  const locker = task.locks === undefined ? {} : { locker: durableObjectLocker(LOCKS) }
   const row: StoreRow = {
     name: 'workerd',
-    make: () => Promise.resolve({ store: open(), cleanup: () => Promise.resolve() }),
+    make: () => Promise.resolve({ store: open(), ...locker, cleanup: () => Promise.resolve() }),
   }
   const listen: Listen = async (handler) => {
     const name = String(++count)

@@ -27,8 +27,15 @@ export async function runInWorkerd(name: string, store: string, options: Workerd
   }
 }
 
-/** @param entry A Worker's file, from the repository's root. */
-export async function startWorker(entry: string, nodejsCompat: boolean): Promise<Miniflare> {
+/**
+ * @param entry A Worker's file, from the repository's root. It exports `UploadLock`.
+ * @param others Names of isolates beside `main` that run the same, with the same bucket and the same locks.
+ */
+export async function startWorker(
+  entry: string,
+  nodejsCompat: boolean,
+  others: readonly string[] = [],
+): Promise<Miniflare> {
   process.env['MINIFLARE_WORKERD_PATH'] ??= resolve(import.meta.dirname, '../servers/workerd.sh')
   const { outputFiles } = await build({
     entryPoints: [resolve(import.meta.dirname, '../..', entry)],
@@ -42,15 +49,21 @@ export async function startWorker(entry: string, nodejsCompat: boolean): Promise
     external: ['cloudflare:*', ...(nodejsCompat ? ['node:*'] : [])],
     write: false,
   })
-  return new Miniflare({
+  const worker = (name: string) => ({
+    name,
     modules: true,
     script: outputFiles[0]?.text ?? '',
     compatibilityDate: '2026-07-01',
     compatibilityFlags: nodejsCompat ? ['nodejs_compat'] : [],
+    r2Buckets: ['BUCKET'],
+    durableObjects: { LOCKS: { className: 'UploadLock', useSQLite: true, scriptName: 'main' } },
+    unsafeDirectSockets: others.length === 0 ? [] : [{ host: '127.0.0.1', port: 0 }],
+  })
+  return new Miniflare({
     host: '127.0.0.1',
     port: 0,
-    r2Buckets: ['BUCKET'],
     cf: false,
     telemetry: { enabled: false },
+    workers: ['main', ...others].map(worker),
   })
 }
