@@ -40,6 +40,7 @@ const usage = `npm run bench -- [options]
                       --only then takes ${storageServerIds.join(', ')}, ${storageWorkloads.join(', ')}, requests
   --rounds N          rounds, each server once per round; default 3
   --size SIZE         bytes of the big upload, and of the 16 parallel ones together; default 1GiB
+  --times N           so many times the requests of small, chunks and head: what they cost once all code is compiled
   --dir PATH          where the servers store; default the system's folder for temporary files
   --profile WORKLOAD  instead: that workload once under --cpu-prof, and what takes the time (fileloft, or --only)
   --quick             tiny sizes, one round: shows that everything works, the figures mean nothing`
@@ -76,6 +77,7 @@ function parse(): Plan | null {
       only: { type: 'string', default: '' },
       rounds: { type: 'string' },
       size: { type: 'string' },
+      times: { type: 'string', default: '1' },
       dir: { type: 'string', default: tmpdir() },
       profile: { type: 'string' },
       storage: { type: 'string', default: '' },
@@ -90,7 +92,9 @@ function parse(): Plan | null {
   const names = values.only.split(',').filter((name) => name !== '')
   const known: readonly string[] = [...serverIds, ...workloadNames, 'requests']
   for (const name of names) if (!known.includes(name)) throw new TypeError(`--only knows no ${name}`)
-  const sizes: Sizes = values.quick ? quickSizes : fullSizes
+  const times = Number(values.times)
+  if (!Number.isInteger(times) || times < 1) throw new TypeError('--times must be a number above 0')
+  const sizes: Sizes = repeated(values.quick ? quickSizes : fullSizes, times)
   const all = workloads(values.size === undefined ? sizes : { ...sizes, big: parseSize(values.size) })
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
   if (!Number.isInteger(rounds) || rounds < 1) throw new TypeError('--rounds must be a number above 0')
@@ -116,6 +120,10 @@ function parse(): Plan | null {
       rounds,
     },
   }
+}
+
+function repeated({ big, smallUploads, chunks, heads }: Sizes, times: number): Sizes {
+  return { big, smallUploads: smallUploads * times, chunks: chunks * times, heads: heads * times }
 }
 
 function parseStorages(text: string): readonly StorageName[] {

@@ -43,7 +43,7 @@ export interface Sizes {
 const kib = 1024
 const mib = 1024 * kib
 
-export const fullSizes: Sizes = { big: 1024 * mib, smallUploads: 3000, chunks: 512, heads: 10_000 }
+export const fullSizes: Sizes = { big: 1024 * mib, smallUploads: 3000, chunks: 512, heads: 40_000 }
 
 /** Enough to see that everything works; the figures mean nothing. */
 export const quickSizes: Sizes = { big: 4 * mib, smallUploads: 40, chunks: 8, heads: 64 }
