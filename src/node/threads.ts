@@ -53,6 +53,8 @@ export function threadCount(config: Pick<Config, 'workers' | 'unixSocket' | 'bac
 /** Whether `listen` knows `reusePort`, and the system deals connections out to all who listen so. */
 function sharesPorts(platform = process.platform, version = process.versions.node): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
+  // Bun takes the option and shares nothing.
+  if (process.versions.bun !== undefined) return false
   return platform === 'linux' && (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12))
 }
 
