@@ -87,7 +87,7 @@ export function combineHooks<C extends object = object>(sets: readonly UploadHoo
   }
   const onProgress = all('onProgress')
   if (onProgress.length > 0) combined.onProgress = (event) => runAll(onProgress, event)
-  for (const name of ['onCreated', 'onFinished', 'onTerminated'] as const) {
+  for (const name of ['onCreated', 'onFinished', 'onPartialFinished', 'onTerminated'] as const) {
     const hooks = all(name)
     if (hooks.length > 0) combined[name] = (event) => runAll(hooks, event)
   }

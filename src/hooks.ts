@@ -8,7 +8,7 @@
  * One rule for what they throw. Hooks that run before something (`onRequest`, `onAccess`, `onCreate`, `onFinish`,
  * `onPartialFinish`, `onTerminate`) keep it from happening: a `TusError` is the answer, with its status, message and
  * headers; anything else is answered 500 without details and told to `onError`. Hooks that run after it (`onCreated`,
- * `onFinished`, `onTerminated`) change nothing any more: what they throw is told to `onError`. `onProgress` does both: a
+ * `onFinished`, `onPartialFinished`, `onTerminated`) change nothing any more: what they throw is told to `onError`. `onProgress` does both: a
  * `TusError` stops the upload, anything else is told to `onError`. What `onExpire` throws is told to `onError`, and the
  * upload stays for the next sweep.
  */
@@ -74,6 +74,9 @@ export interface UploadHooks<C = unknown> {
    * leaves it out: what must not be missed belongs into `onFinish`.
    */
   readonly onFinished?: (event: UploadEvent<C>) => void | Promise<void>
+
+  /** The same for partial uploads. */
+  readonly onPartialFinished?: (event: UploadEvent<C>) => void | Promise<void>
 
   /** Before an upload is removed by DELETE. Throw to keep it. */
   readonly onTerminate?: (event: UploadEvent<C>) => void | Promise<void>

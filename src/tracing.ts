@@ -150,6 +150,7 @@ const hookNames = [
   'onFinish',
   'onPartialFinish',
   'onFinished',
+  'onPartialFinished',
   'onTerminate',
   'onTerminated',
   'onExpire',

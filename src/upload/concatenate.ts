@@ -22,7 +22,7 @@ export async function concatenate(
   partialIds: readonly string[],
 ): Promise<Upload> {
   const length = totalLength(await requirePartials(context, partialIds, caller))
-  const { planned } = await plan(context, caller, { ...draft, length })
+  const planned = await plan(context, caller, { ...draft, length })
   return withLock(context, planned.id, async (hold) => {
     await hold.guard()
     const final = await context.store.create(planned)

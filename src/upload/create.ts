@@ -1,4 +1,3 @@
-import { TusError } from '../errors.ts'
 import { cutError } from '../body/receive.ts'
 import type { Upload } from '../store.ts'
 import { conclude, type Incoming, receiveBody } from './append.ts'
@@ -9,7 +8,7 @@ import { orDiscard } from './discard.ts'
 import { tell } from './events.ts'
 import { finish } from './finish.ts'
 import { withLock } from './lock.ts'
-import { type Draft, plan } from './plan.ts'
+import { type Draft, plan, tooLarge } from './plan.ts'
 import { settleProgress } from './progress.ts'
 
 /**
@@ -25,8 +24,7 @@ export async function create(
 ): Promise<Upload> {
   const declared = incoming?.contentLength ?? 0
   if (draft.length !== null && declared > draft.length) throw tooLarge(declared, draft.length)
-  const { planned, limit } = await plan(context, caller, draft)
-  if (declared > limit) throw tooLarge(declared, limit)
+  const planned = await plan(context, caller, draft, declared)
   const make = async () => {
     const made = await context.store.create(planned)
     await tell(context, context.hooks.onCreated, 'created', made, caller)
@@ -48,8 +46,4 @@ export async function create(
   })
   await joinFinalsOf(context, upload, caller)
   return upload
-}
-
-function tooLarge(declared: number, most: number): TusError {
-  return new TusError('too_large', `The body has ${declared} bytes, the upload may have ${most}`)
 }

@@ -35,7 +35,9 @@ export async function finish(
     throw stop.error
   }
   const isPartial = upload.concat?.type === 'partial'
-  const hook = isPartial ? hooks.onPartialFinish : hooks.onFinish
+  const [hook, afterwards] = isPartial
+    ? [hooks.onPartialFinish, hooks.onPartialFinished]
+    : [hooks.onFinish, hooks.onFinished]
   let completed
   if (hook === undefined) completed = await store.update(upload, { ...change, completed: true })
   else {
@@ -48,6 +50,6 @@ export async function finish(
     await guard()
     completed = await store.update(whole, { completed: true })
   }
-  if (!isPartial) await tell(context, hooks.onFinished, 'finish', completed, caller)
+  await tell(context, afterwards, 'finish', completed, caller)
   return completed
 }

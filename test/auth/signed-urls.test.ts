@@ -15,6 +15,7 @@ import {
   temporaryFolder,
 } from '../clients/support.ts'
 import { run, statusOf, trackUpload } from '../clients/tus.ts'
+import { startReceiver } from '../hooks/receiver.ts'
 import { startBreakingProxy } from '../support/breaking-proxy.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { ask, assertAll, created, octets, patch, post, secret, statuses, token, urlSecret } from './support.ts'
@@ -298,4 +299,25 @@ test('two servers on one directory: one creation in all, and either goes on with
   assert.equal((await patch(signed.uploadUrl, null, 0, 'hello')).status, 204)
   assert.equal((await patch(elsewhere(signed.uploadUrl), null, 5, 'world')).status, 204)
   assert.deepEqual(await storedIds(first), [signed.uploadId])
+})
+
+test('a creation that is refused all the same, the URL used, the client’s share sent: pre-create is not asked', async () => {
+  await using receiver = await startReceiver()
+  await using server = await startServer({
+    env: {
+      FILELOFT_AUTH_URL_SECRET: urlSecret,
+      FILELOFT_HOOKS_URL: receiver.url,
+      FILELOFT_HOOKS_EVENTS: 'pre-create',
+      FILELOFT_MAX_BYTES_PER_CLIENT: '5',
+    },
+  })
+  const signer = createSigner({ secret: urlSecret, url: server.url })
+  const [used, other] = [await signer.signCreation(), await signer.signCreation({ maxSize: 4 })]
+  const headers = { ...octets, 'Upload-Length': '5' }
+  assert.equal((await ask(used.url, 'POST', null, headers, 'hello')).status, 201)
+  const again = await post(used.url, null, { 'Upload-Length': '5' })
+  assert.deepEqual([again.status, again.text], [409, 'An upload with this id exists already\n'])
+  assert.equal((await ask(other.url, 'POST', null, headers, 'hello')).status, 429)
+  assert.equal((await post(other.url, null, { 'Upload-Length': '5' })).status, 413)
+  assert.equal(receiver.deliveries.length, 1)
 })

@@ -1,6 +1,6 @@
 /** Events that are kept: none is lost by a crash, each upload's come in order, and servers share the work. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,8 +51,14 @@ test('200 parallel uploads: each event once, with an id of its own, in order for
 test('kill -9 after the answer and before the delivery: the next start delivers, with the same ids', async () => {
   let answer: Say = 'nothing'
   await using receiver = await startReceiver(() => answer)
-  await using server = await startServer({ env: { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept } })
-  const locations = await Promise.all(Array.from({ length: 20 }, () => upload(server.url, 'hello')))
+  const concatenation = { FILELOFT_ENABLE_CONCATENATION: 'true' }
+  await using server = await startServer({
+    env: { ...concatenation, FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept },
+  })
+  const partial = { 'Upload-Concat': 'partial' }
+  const locations = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => upload(server.url, 'hello', index % 2 === 0 ? {} : partial)),
+  )
   const gone = locations[0] ?? ''
   assert.equal((await remove(gone)).status, 204)
   await receiver.until(() => receiver.deliveries.length > 0)
@@ -74,6 +80,42 @@ test('kill -9 after the answer and before the delivery: the next start delivers,
   }
   assert.ok(eventIds(receiver).includes(first))
 })
+
+for (const [kind, headers] of [
+  ['an upload', {}],
+  ['a partial upload', { 'Upload-Concat': 'partial' }],
+] as const) {
+  test(`${kind} whose completion cannot be recorded: post-finish is sent once it could, after a kill -9 all the same`, async () => {
+    let spoil = ''
+    await using receiver = await startReceiver(({ Type }) => {
+      // The last moment before: what can be told is not yet on record.
+      if (Type === 'pre-finish' && spoil !== '') {
+        renameSync(spoil, `${spoil}.away`)
+        mkdirSync(spoil)
+      }
+      return {}
+    })
+    const env = {
+      FILELOFT_ENABLE_CONCATENATION: 'true',
+      FILELOFT_HOOKS_URL: receiver.url,
+      FILELOFT_HOOKS_EVENTS: 'pre-finish,post-finish',
+    }
+    await using server = await startServer({ env })
+    const location = await create(server.url, 5, headers)
+    spoil = join(server.dataDir, `${idOf(location)}.info`)
+    assert.ok((await patch(location, 0, 'hello')).status >= 500)
+    rmdirSync(spoil)
+    renameSync(`${spoil}.away`, spoil)
+    spoil = ''
+    await server.restart({ signal: 'SIGKILL' })
+    assert.equal((await head(location)).status, 200)
+    await receiver.until(() => receiver.of('post-finish').length > 0)
+    assert.deepEqual(
+      receiver.taken.map(({ hook }) => hook.Type),
+      ['pre-finish', 'pre-finish', 'post-finish'],
+    )
+  })
+}
 
 test('two servers on one directory deliver each event once, and one takes over when the other dies', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))

@@ -290,20 +290,29 @@ export const suite: Suite = {
       },
     },
     {
-      title: 'partial uploads: onPartialFinish for each, onFinish and onFinished for the final one',
+      title:
+        'partial uploads: onPartialFinish and onPartialFinished for each, onFinish and onFinished for the final one',
       async run(ctx) {
         const seen: string[] = []
         const note = (name: string) => (event: UploadEvent) =>
           void seen.push(`${name} ${event.upload.concat?.type} ${event.upload.offset}`)
-        const server = await ctx.serve({
+        const server: Server = await ctx.serve({
           onPartialFinish: note('partial'),
+          async onPartialFinished(event) {
+            equal(
+              (await recordOf(server, `${server.url}/${event.upload.id}`)).completed,
+              true,
+              'completed in the record',
+            )
+            note('recorded')(event)
+          },
           onFinish: note('finish'),
           onFinished: note('finished'),
         })
         const one = await create(server, 5, { 'Upload-Concat': 'partial' })
         await expect(await patch(server, one, 0, bytes.subarray(0, 5)), 204)
         await expect(await post(server, { 'Upload-Concat': `final;${one} ${one}` }), 201)
-        equal(seen.join(), 'partial partial 5,finish final 10,finished final 10', 'calls')
+        equal(seen.join(), 'partial partial 5,recorded partial 5,finish final 10,finished final 10', 'calls')
       },
     },
     {
@@ -320,6 +329,16 @@ export const suite: Suite = {
         await expect(await post(server, { 'Upload-Concat': `final;${one}` }), 201, { 'X-Final': null })
         await expect(await patch(server, one, 0, bytes), 204, { 'X-Final': null })
         equal(seen.join(), 'final PATCH', 'calls of onFinish')
+      },
+    },
+    {
+      title: 'POST of deferred length with more bytes than an upload may have: 413, onCreate is not asked',
+      async run(ctx) {
+        let asked = 0
+        const server = await ctx.serve({ maxSize: 5, onCreate: () => void asked++ })
+        const headers = { 'Upload-Defer-Length': '1', 'Content-Type': octets }
+        await expect(await post(server, headers, bytes), 413)
+        equal(asked, 0, 'calls of onCreate')
       },
     },
     {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { TusError } from '../../errors.ts'
 import type { CreateEvent, ProgressEvent, UploadEvent, UploadHooks } from '../../hooks.ts'
 import type { Config } from '../config.ts'
 import type { Feature, RequestContext } from '../features.ts'
@@ -95,10 +96,21 @@ function createFeature(
     return isBusy
   }
 
+  async function finish(event: UploadEvent<RequestContext>) {
+    const reply = await decide('pre-finish', event, toReply)
+    await keep('post-finish', event, 'finish')
+    return reply
+  }
+
+  function finished(event: UploadEvent<RequestContext>): void {
+    confirm('post-finish', event)
+  }
+
   const hooks: UploadHooks<RequestContext> = {
     async onCreate(event: CreateEvent<RequestContext>) {
       const type = 'pre-create'
       if (!sends(type)) return
+      await refuseUsed(event, storage)
       const asked = writeMessage(type, `${type}_${randomUUID()}`, event, null, forwarded)
       return ask(transport, asked, { timeoutMs, retries }, toCreation)
     },
@@ -113,22 +125,10 @@ function createFeature(
       })
     },
 
-    async onFinish(event) {
-      const reply = await decide('pre-finish', event, toReply)
-      await keep('post-finish', event, 'finish')
-      return reply
-    },
-
-    // Nothing tells of their completion, and nobody has to find their bytes.
-    async onPartialFinish(event) {
-      const reply = await decide('pre-finish', event, toReply)
-      await keep('post-finish', event)
-      return reply
-    },
-
-    onFinished(event) {
-      confirm('post-finish', event)
-    },
+    onFinish: finish,
+    onPartialFinish: finish,
+    onFinished: finished,
+    onPartialFinished: finished,
 
     async onTerminate(event) {
       await decide('pre-terminate', event, (answer) => {
@@ -154,6 +154,16 @@ function createFeature(
       await outbox.close()
     },
   }
+}
+
+/**
+ * A signed URL names the upload that it creates. Where that is there already, nobody is asked about another one, which
+ * cannot be made.
+ * @throws TusError as the store would.
+ */
+async function refuseUsed({ upload, context }: CreateEvent<RequestContext>, { store }: Storage): Promise<void> {
+  if (context?.grant === undefined || (await store.get(upload.id)) === null) return
+  throw new TusError('rejected', 'An upload with this id exists already', { status: 409 })
 }
 
 /** Of what happened, and of whom it is told: `post-finish_...`. */
