@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Config, ConfigError, environmentForPrograms, readCommandLine } from '../src/node/config.ts'
 import { levelOf, parseFilter } from '../src/node/filter.ts'
 import { handlerOptions } from '../src/node/handler-options.ts'
 import { flagOf, variables } from '../src/node/variables.ts'
+import { temporaryDirectory } from './cli-support.ts'
 
 const read = (environment: Record<string, string>, args: string[] = []) => readCommandLine(args, environment).config
 
@@ -565,6 +568,21 @@ test('secrets that are refused are not shown', () => {
     assert.ok(!problem.includes('hunter2'))
     assert.deepEqual(more, [])
   }
+})
+
+test('where a hook decides on creations the warning says what that leaves open; where none does it is the plain one', () => {
+  const warnings = (environment: Record<string, string>) =>
+    read({ FILELOFT_BIND: '0.0.0.0:80', ...environment }).warnings.join()
+  const some =
+    /^The hook pre-create decides who may create uploads; whoever can reach 0\.0\.0\.0 and knows the id of one/
+  const plain = /^Whoever can reach 0\.0\.0\.0 may use this server/
+  assert.match(warnings(hooks), some)
+  assert.match(warnings({ ...hooks, FILELOFT_HOOKS_EVENTS: 'post-finish' }), plain)
+  assert.equal(warnings({ ...hooks, ...jwt }), '')
+  using folder = temporaryDirectory()
+  assert.match(warnings({ FILELOFT_HOOKS_DIR: folder.path }), plain)
+  writeFileSync(join(folder.path, 'pre-create'), '#!/bin/sh\n')
+  assert.match(warnings({ FILELOFT_HOOKS_DIR: folder.path }), some)
 })
 
 test('a server for everybody on an address for everybody is warned about; on loopback or a socket it is not', () => {

@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
+import { join } from 'node:path'
 import type { Address } from '../address.ts'
 import { variables } from '../variables.ts'
 import { algorithms } from './parse.ts'
@@ -87,18 +89,21 @@ function oddities(settings: Settings): string[] {
   }
   const { host } = (bind as Address | undefined) ?? { host: 'localhost' }
   if (!hasAuthorization(settings) && unixSocket === undefined && !isLoopback(host)) {
-    const asks = (settings['hooksUrl'] ?? settings['hooksDir']) !== undefined && hasPreCreate(settings['hooksEvents'])
     warnings.push(
-      asks
-        ? `Only the creation of uploads is asked about, by pre-create: whoever can reach ${host} and knows an id may use it`
+      asksAboutCreations(settings)
+        ? `The hook pre-create decides who may create uploads; whoever can reach ${host} and knows the id of one may use it: ` +
+            'no FILELOFT_AUTH_ setting says who is let in'
         : `Whoever can reach ${host} may use this server: no FILELOFT_AUTH_ setting says who is let in`,
     )
   }
   return warnings
 }
 
-function hasPreCreate(events: unknown): boolean {
-  return events instanceof Set && events.has('pre-create')
+/** Whether the application has a say in who creates uploads. */
+function asksAboutCreations({ hooksUrl, hooksDir, hooksEvents }: Settings): boolean {
+  if (!(hooksEvents instanceof Set && hooksEvents.has('pre-create'))) return false
+  // A folder has a program for an event, or not.
+  return hooksUrl !== undefined || (typeof hooksDir === 'string' && existsSync(join(hooksDir, 'pre-create')))
 }
 
 /** Whether any setting says who may use the server. */
