@@ -3,14 +3,17 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { FileStore } from '@tus/file-store'
 import { Server as TusServer } from '@tus/server'
+import { adopt } from '../src/files/foreign/adopt.ts'
+import { fileStore } from '../src/stores/fs.ts'
 import { temporaryDirectory } from './cli-support.ts'
 import { startProgram } from './servers/program.ts'
 import { findProgram } from './servers/versions.ts'
@@ -310,6 +313,43 @@ test('parts with a gap stay as they are; those that a stopped import has left ar
   const parts = (await readdir(folder.path)).filter((name) => name.includes('_part_')).sort()
   assert.deepEqual(parts, ['gap_part_0', 'gap_part_2'])
   assert.equal(await readFile(join(folder.path, 'whole'), 'utf8'), 'AAAAAAAAAA')
+})
+
+test('an upload that a running server creates under a part’s name during the import stays whole, and is no part', async () => {
+  using folder = temporaryDirectory()
+  const put = (name: string, content: string) => writeFile(join(folder.path, name), content)
+  for (const id of ['one', 'two']) {
+    await put(`${id}.info`, rustRecord(id, { size: 20, offset: 5 }))
+    await put(`${id}_part_0`, 'hello')
+    // Its bytes come first, its record in the moment after.
+    await put(`${id}_part_1`, '')
+  }
+  const store = fileStore({ directory: folder.path })
+  let last = ''
+  const lock = async <T>(id: string, work: () => Promise<T>): Promise<T> => {
+    const name = `${id}_part_1`
+    // The second one's turn: the folder was read for the first.
+    if (last !== '') {
+      await unlink(join(folder.path, name))
+      const times = { createdAt: Date.now(), expiresAt: null }
+      const made = await store.create({ id: name, length: 9, metadata: null, concat: null, attributes: {}, ...times })
+      await store.append(made, Readable.from([Buffer.from('important')]))
+    }
+    last = id
+    return work()
+  }
+  const options = { basePath: '/files/', expireAfterMs: null, dryRun: false, lock }
+  const found = await Array.fromAsync(adopt(folder.path, options))
+  assert.deepEqual(
+    found.map(({ problem, offset }) => [problem, offset]),
+    [
+      [null, 5],
+      [null, 5],
+    ],
+  )
+  assert.equal(await readFile(join(folder.path, `${last}_part_1`), 'utf8'), 'important')
+  const left = (await readdir(folder.path)).filter((name) => name.includes('_part_')).sort()
+  assert.deepEqual(left, [`${last}_part_1`, `${last}_part_1.info`])
 })
 
 test('two imports at a time beside a running server: each upload is taken over once, and nothing goes back', async () => {

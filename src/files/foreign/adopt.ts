@@ -16,7 +16,7 @@ import { fileName, infoSuffix, locate, type Place } from '../paths.ts'
 import { readRecordText, type FileUpload } from '../record.ts'
 import { recordIds } from '../walk.ts'
 import { type ForeignUpload, isOwn, readForeign, type Server } from './layout.ts'
-import { findParts, joinParts, type Parts } from './parts.ts'
+import { findParts, joinParts, type Parts, removeParts } from './parts.ts'
 
 export interface AdoptOptions {
   /** Milliseconds that incomplete uploads may still take; null = for ever. */
@@ -119,7 +119,7 @@ async function clearUp({ directory, parts }: Work, id: string): Promise<void> {
   const place = locate(directory.root, id)
   if (place === null || !fs.existsSync(copy) || !fs.existsSync(place.info) || !isOurs(place.info)) return
   const foreign = readForeign(parse(readRecordText(copy) ?? ''), infoSuffix)
-  if (foreign?.server === 'fileloft for Rust') for (const part of await parts.left(place)) remove(part)
+  if (foreign?.server === 'fileloft for Rust') removeParts(await parts.left(place))
 }
 
 function parse(text: string): unknown {
@@ -212,7 +212,7 @@ async function replace(
   await directory.writeRecord(upload, true)
   await directory.syncEntries(upload.id)
   if (path !== place.info) remove(path)
-  for (const part of joined) remove(part)
+  removeParts(joined)
 }
 
 function copyPath({ root }: Directory, id: string, suffix: string): string {

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { copyFile, readdir, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import type { Directory } from '../directory.ts'
-import { read, write } from '../io.ts'
+import { read, remove, write } from '../io.ts'
 import { infoSuffix, type Place } from '../paths.ts'
 import type { ForeignUpload } from './layout.ts'
 
@@ -21,7 +21,8 @@ export function findParts(): Parts {
   const numbersOf = async (data: string): Promise<readonly number[]> => {
     const folder = dirname(data)
     if (!folders.has(folder)) folders.set(folder, listParts(folder))
-    return (await folders.get(folder))?.get(basename(data)) ?? []
+    const listed = (await folders.get(folder))?.get(basename(data)) ?? []
+    return listed.filter((number) => !hasRecord(`${data}_part_${number}`))
   }
   return {
     left: async ({ data }) => (await numbersOf(data)).map((number) => `${data}_part_${number}`),
@@ -52,6 +53,16 @@ async function listParts(folder: string): Promise<ReadonlyMap<string, number[]>>
   }
   for (const numbers of found.values()) numbers.sort((a, b) => a - b)
   return found
+}
+
+/** Whether it is an upload of that name: a server of ours may have made one since the folder was read. */
+function hasRecord(path: string): boolean {
+  return fs.existsSync(path + infoSuffix)
+}
+
+/** Removes parts that are part of an upload now. */
+export function removeParts(paths: readonly string[]): void {
+  for (const path of paths) if (!hasRecord(path)) remove(path)
 }
 
 /** Puts the parts into the upload's file, up to `offset`: what is behind it was stored, but never counted. */
