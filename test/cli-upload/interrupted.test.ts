@@ -1,9 +1,18 @@
 /** `fileloft upload`: what arrives, and how it goes on. */
 import assert from 'node:assert/strict'
+import { getEventListeners, once } from 'node:events'
 import { appendFile, stat } from 'node:fs/promises'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
 import { assertStored, idOf, makeFile, MiB, sha256, storedIds } from '../clients/support.ts'
+import { readUploadArguments } from '../../src/node/client/arguments.ts'
+import { createHttpStack } from '../../src/node/client/http-stack.ts'
+import { createPlaces } from '../../src/node/client/places.ts'
+import { send } from '../../src/node/client/send.ts'
+import { openSource } from '../../src/node/client/source.ts'
+import { listen } from '../node-support.ts'
 import { startBreakingProxy } from '../support/breaking-proxy.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { concatenation, layTable, type Table } from './support.ts'
@@ -61,6 +70,44 @@ for (const args of [[], ['--parallel', '3'], ['--checksum', 'sha256', '--chunk-s
     assert.deepEqual(await table.remembered(), [])
   })
 }
+
+test('SIGINT while the server is asked what it can do: 130 at once, though it never answers', async () => {
+  const silent = createServer()
+  const port = await listen(silent)
+  const asked = once(silent, 'connection') as Promise<[Socket]>
+  const { child, ended } = table.start('big.bin', '--to', `http://127.0.0.1:${port}/files/`)
+  const [socket] = await asked
+  await once(socket, 'data')
+  child.kill('SIGINT')
+  assert.deepEqual(await ended, { code: 130, urls: [], stderr: '' })
+  silent.close()
+})
+
+test('a file whose upload is aborted before it begins or while it runs: nobody listens any more, no file is open', async () => {
+  await using proxy = await startBreakingProxy(server.port, [{ kind: 'stall', at: 4 * MiB }])
+  const args = readUploadArguments([table.big.path, '--to', `${proxy.origin}/files/`])
+  assert.ok(args !== null)
+  const places = createPlaces(join(table.folder, 'places'))
+  const display = { progress: () => {}, note: () => {}, end: () => {} }
+  const source = openSource(table.big.path)
+  const opened: Readable[] = []
+  const watched = { ...source, open: () => opened[opened.push(source.open()) - 1] as Readable }
+  const sendUntil = ({ signal }: AbortController) =>
+    send(watched, { args, stack: createHttpStack(null), places, display, signal })
+  const before = new AbortController()
+  before.abort()
+  assert.equal(await sendUntil(before), null)
+  assert.equal(opened.length, 0)
+
+  const during = new AbortController()
+  const sent = sendUntil(during)
+  await proxy.reached(1)
+  during.abort()
+  assert.equal(await sent, null)
+  assert.equal(opened.length, 1)
+  assert.ok(opened[0]?.destroyed)
+  assert.equal(getEventListeners(during.signal, 'abort').length, 0)
+})
 
 test('a file that was changed since: it starts over', async () => {
   await using proxy = await startBreakingProxy(server.port, [{ kind: 'stall', at: 4 * MiB }])

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { test } from 'node:test'
+import { freePort } from '../servers/program.ts'
 import { startServer } from '../support/server.ts'
 import { idOf, metadata, post, upload } from './client.ts'
 
@@ -44,12 +44,3 @@ test('examples/hooks/post-finish is run for an upload that is done', async () =>
   while (!server.log.includes(said) && Date.now() < end) await new Promise((done) => setTimeout(done, 20))
   assert.ok(server.log.includes(said), server.log.join('\n'))
 })
-
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await once(probe.listen(0, '127.0.0.1'), 'listening')
-  const address = probe.address()
-  probe.close()
-  await once(probe, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
-}

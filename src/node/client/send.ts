@@ -41,6 +41,7 @@ export interface Sent {
 export async function send(source: Source, options: SendOptions): Promise<Sent | null> {
   const { args, places, display, signal } = options
   const previous = await findPrevious(source, args, places)
+  if (signal.aborted) return null
   const partCount = previous?.parallelUploadUrls?.length ?? (previous === null ? partsFor(source, args) : 1)
   const outcome = Promise.withResolvers<Sent | null>()
   const resumed = watchResumption(previous, source.size, display)
@@ -66,14 +67,16 @@ export async function send(source: Source, options: SendOptions): Promise<Sent |
     onError: (error) => outcome.reject(error),
   })
   if (previous !== null) upload.resumeFromPreviousUpload(previous)
-  signal.addEventListener('abort', () => outcome.resolve(null))
-  if (signal.aborted) outcome.resolve(null)
-  else upload.start()
+  const stop = () => outcome.resolve(null)
+  signal.addEventListener('abort', stop)
+  upload.start()
   try {
     return await outcome.promise
   } finally {
+    signal.removeEventListener('abort', stop)
     // Parts of it may still be on their way.
     await upload.abort()
+    stream.destroy()
   }
 }
 

@@ -1,4 +1,4 @@
-import type { HttpStack } from 'tus-js-client'
+import type { HttpRequest, HttpResponse, HttpStack } from 'tus-js-client'
 import { explainAnswer, explainError, UploadError } from './explain.ts'
 import type { UploadArguments } from './arguments.ts'
 
@@ -13,14 +13,20 @@ export interface ServerInfo {
 /**
  * Asks the server before anything is sent: a wrong URL, a credential that it does not take and what it cannot do are
  * told at once, and once.
+ * @returns null when it was aborted.
  * @throws UploadError
  */
-export async function askServer(stack: HttpStack, { to, headers }: UploadArguments): Promise<ServerInfo> {
+export async function askServer(
+  stack: HttpStack,
+  { to, headers }: UploadArguments,
+  signal: AbortSignal,
+): Promise<ServerInfo | null> {
   const request = stack.createRequest('OPTIONS', to.href)
   for (const [name, value] of Object.entries({ 'Tus-Resumable': '1.0.0', ...headers })) request.setHeader(name, value)
-  const response = await request.send(null).catch((error: unknown) => {
+  const response = await sendUnlessAborted(request, signal).catch((error: unknown) => {
     throw new UploadError(`${to.host} cannot be reached: ${explainError(error)}`, { cause: error })
   })
+  if (response === null) return null
   const status = response.getStatus()
   const list = (name: string) => (response.getHeader(name) ?? '').split(',').map((each) => each.trim())
   if (status >= 300) {
@@ -34,6 +40,20 @@ export async function askServer(stack: HttpStack, { to, headers }: UploadArgumen
     extensions: list('Tus-Extension'),
     checksums: list('Tus-Checksum-Algorithm'),
     maxSize: maxSize === undefined ? null : Number(maxSize),
+  }
+}
+
+async function sendUnlessAborted(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse | null> {
+  if (signal.aborted) return null
+  const stop = () => void request.abort()
+  signal.addEventListener('abort', stop)
+  try {
+    return await request.send(null)
+  } catch (error) {
+    if (signal.aborted) return null
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 

@@ -1,5 +1,6 @@
 import { accessSync, constants, createReadStream, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import type { Readable } from 'node:stream'
 import { explainError, UploadError } from './explain.ts'
 import { fingerprintOf } from './places.ts'
 
@@ -13,7 +14,7 @@ export interface Source {
   readonly filename: string | null
   /** The same as long as the file is; null for a stream, which cannot be read twice. */
   readonly identity: string | null
-  open(): NodeJS.ReadableStream
+  open(): Readable
 }
 
 /** @throws UploadError when there is no such file. */

@@ -43,7 +43,7 @@ export async function upload(words: readonly string[]): Promise<number> {
 /** @returns how many were not uploaded. */
 async function uploadAll(args: UploadArguments, signal: AbortSignal): Promise<number> {
   const stack = createHttpStack(args.checksum)
-  const server = await askServer(stack, args).catch((error: unknown) => {
+  const server = await askServer(stack, args, signal).catch((error: unknown) => {
     process.stderr.write(`fileloft: ${explainError(error)}\n`)
     return null
   })
