@@ -18,28 +18,13 @@ import {
   newUpload,
   part,
   passing,
+  paused,
   setup,
   upload,
 } from './support.ts'
 
 const bytes = data(3 * part + 100)
 const other = data(3 * part + 100, 2)
-
-/** A bucket in which the first call that `matches` waits, and what makes it go on. */
-function paused(matches: (call: string, key: string) => boolean) {
-  const reached = gate()
-  const resumed = gate()
-  let hit = false
-  const { bucket, store } = setup({
-    async before(call, key) {
-      if (hit || !matches(call, key)) return
-      hit = true
-      reached.open()
-      await resumed.opened
-    },
-  })
-  return { bucket, store, reached: reached.opened, resume: resumed.open }
-}
 
 test('a holder paused before its record: after its successor has recorded, its record is refused', async () => {
   let armed = false

@@ -10,12 +10,12 @@ import {
   fatal,
   feed,
   finish,
-  gate,
   get,
   isSame,
   kib,
   newUpload,
   part,
+  paused,
   setup,
   upload,
 } from './support.ts'
@@ -109,18 +109,12 @@ test('memory: a slow upload that has let go throws at its end; as if it had neve
 
 test('memory: asked to let go while its record is being written, a slow upload does so after that', async () => {
   let armed = false
-  const [reached, resumed] = [gate(), gate()]
-  const { bucket, store } = setup(
-    {
-      async before(call, key) {
-        if (!armed || call !== 'put' || key !== 'a.info') return
-        armed = false
-        reached.open()
-        await resumed.opened
-      },
-    },
-    { ...tight, checkpointMs: 500, retry: { delayMs: 1, timeoutMs: 600_000 } },
-  )
+  const isRecord = (call: string, key: string) => armed && call === 'put' && key === 'a.info'
+  const { bucket, store, reached, resume } = paused(isRecord, {
+    ...tight,
+    checkpointMs: 500,
+    retry: { delayMs: 1, timeoutMs: 600_000 },
+  })
   await store.create(newUpload('a', bytes.byteLength))
   armed = true
   const slow = feed()
@@ -128,12 +122,12 @@ test('memory: asked to let go while its record is being written, a slow upload d
   await slow.push(bytes.subarray(0, 100))
   const waiting = upload(store, 'b', bytes)
   // The third checkpoint writes a tail; in that time the other one has waited for long.
-  await during(reached.opened)
+  await during(reached)
   for (let n = 0; n < 50; n++) {
     mock.timers.tick(100)
     await new Promise(setImmediate)
   }
-  resumed.open()
+  resume()
   await during(waiting)
   slow.end()
   assert.equal((await appending).offset, 100)
@@ -142,28 +136,18 @@ test('memory: asked to let go while its record is being written, a slow upload d
 
 test('memory: what comes while a slow upload lets go waits until that is done', async () => {
   let armed = false
-  const [reached, resumed] = [gate(), gate()]
-  const { bucket, store } = setup(
-    {
-      async before(call, key) {
-        if (!armed || call !== 'put' || key !== 'a.info') return
-        armed = false
-        reached.open()
-        await resumed.opened
-      },
-    },
-    { ...tight, retry: { delayMs: 1, timeoutMs: 600_000 } },
-  )
+  const isRecord = (call: string, key: string) => armed && call === 'put' && key === 'a.info'
+  const { bucket, store, reached, resume } = paused(isRecord, { ...tight, retry: { delayMs: 1, timeoutMs: 600_000 } })
   await store.create(newUpload('a', bytes.byteLength))
   armed = true
   const slow = feed()
   const appending = store.append(await get(store, 'a'), slow)
   await slow.push(bytes.subarray(0, 100))
   const waiting = upload(store, 'b', bytes)
-  await during(reached.opened)
+  await during(reached)
   const pushing = slow.push(bytes.subarray(100, 300))
   await new Promise(setImmediate)
-  resumed.open()
+  resume()
   await during(Promise.all([waiting, pushing]))
   await during(slow.push(bytes.subarray(300)))
   slow.end()

@@ -31,6 +31,22 @@ export function setup(
   return { bucket, store: objectStore(bucket, { ...small, ...options }) }
 }
 
+/** A bucket in which the first call that `matches` waits, and what makes it go on. */
+export function paused(matches: (call: string, key: string) => boolean, options: ObjectStoreOptions = {}) {
+  const reached = gate()
+  const resumed = gate()
+  let hit = false
+  const simulated: SimulatedOptions = {
+    async before(call, key) {
+      if (hit || !matches(call, key)) return
+      hit = true
+      reached.open()
+      await resumed.opened
+    },
+  }
+  return { ...setup(simulated, options), reached: reached.opened, resume: resumed.open }
+}
+
 /** A second process on the same bucket. */
 export function another(bucket: SimulatedBucket, options: ObjectStoreOptions = {}): ObjectStore {
   return objectStore(bucket, { ...small, ...options })
