@@ -1,5 +1,5 @@
 import { bytesOf } from './bodies.ts'
-import { create, createWith, incomplete, locationOf, patch, post } from './client.ts'
+import { create, createWith, expire, incomplete, locationOf, patch, post } from './client.ts'
 import { spied } from './fakes.ts'
 import { equal, expect, expectRefusal, type Case, type Suite } from './support.ts'
 
@@ -119,11 +119,9 @@ export const suite: Suite = {
     {
       title: 'POST of a final upload of an expired partial: 400',
       async run(ctx) {
-        const server = await ctx.serve({ expiration: { afterMs: 1 } })
+        const server = await ctx.serve({ expiration: { afterMs: 3_600_000 } })
         const part = await create(server, 5, { 'Upload-Concat': 'partial' })
-        const expired = await server.store.get(part.slice(server.url.length + 1))
-        const at = expired?.expiresAt ?? 0
-        while (Date.now() <= at) await new Promise((resolve) => setTimeout(resolve, 1))
+        await expire(server, part)
         await expect(await post(server, { 'Upload-Concat': `final;${part}` }), 400)
       },
     },
