@@ -13,7 +13,7 @@ const concurrency = 16
 const marginMs = 15_000
 
 /** When it is looked, for the first time, whether what was announced has happened, unless that is told before. */
-const pendingMs = 30_000
+const pendingMs = 10_000
 
 /** Between two looks whether another process has sent what comes first, in milliseconds. */
 const turnMs = 200
@@ -196,7 +196,7 @@ export function createCourier(options: CourierOptions): Courier {
   function postpone(entry: Entry, { at }: StoredEvent): void {
     if (!entry.pending) return
     const now = Date.now()
-    entry.nextAt = now + Math.min(Math.max(pendingMs, now - at), 10 * pendingMs)
+    entry.nextAt = now + Math.min(Math.max(pendingMs, now - at), 30 * pendingMs)
     if (entry.version !== null) entry.event = null
   }
 
