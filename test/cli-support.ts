@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { inherited } from './support/environment.ts'
 
 const cli = fileURLToPath(new URL('../src/node/cli.ts', import.meta.url))
 
@@ -36,7 +37,7 @@ export interface Server extends AsyncDisposable {
 /** Starts the command and waits for its start line. */
 export async function startCli(environment: Record<string, string>, args: string[] = []): Promise<Server> {
   const child = spawn(process.execPath, [cli, ...args], {
-    env: { PATH: process.env['PATH'], FILELOFT_BIND: '127.0.0.1:0', ...environment },
+    env: { ...inherited, FILELOFT_BIND: '127.0.0.1:0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''
@@ -91,7 +92,7 @@ export async function runCli(
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], ...environment },
+    env: { ...inherited, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''

@@ -17,6 +17,7 @@ import { fileStore } from '../src/stores/fs.ts'
 import { temporaryDirectory } from './cli-support.ts'
 import { startProgram } from './servers/program.ts'
 import { findProgram } from './servers/versions.ts'
+import { inherited } from './support/environment.ts'
 import { startServer } from './support/server.ts'
 
 const cli = new URL('../src/node/cli.ts', import.meta.url).pathname
@@ -33,7 +34,7 @@ interface Outcome {
 }
 
 async function runImport(directory: string, ...args: string[]): Promise<Outcome> {
-  const environment = { PATH: process.env['PATH'], FILELOFT_DATA_DIR: directory, ...env }
+  const environment = { ...inherited, FILELOFT_DATA_DIR: directory, ...env }
   const done = await promisify(execFile)(process.execPath, [cli, 'import', ...args], { env: environment }).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: { code: number; stdout: string; stderr: string }) => error,
@@ -381,7 +382,7 @@ test('import from a bucket, --dry-run elsewhere: exit code 2 and what to change'
   const bucket = await runImport(folder.path, '--backend', 's3', '--s3-bucket', 'b')
   assert.equal(bucket.code, 2)
   assert.match(bucket.problems, /import is for uploads on a disk|FILELOFT_DATA_DIR/)
-  const environment = { PATH: process.env['PATH'] }
+  const environment = { ...inherited }
   const sweep = promisify(execFile)(process.execPath, [cli, 'sweep', '--dry-run'], { env: environment })
   await assert.rejects(sweep, { code: 2, stderr: /--dry-run is for `fileloft import`/ })
 })

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { createUpload, temporaryDirectory, tus } from './cli-support.ts'
 import { startAzurite } from './servers/azurite.ts'
 import { startCollector } from './support/otlp.ts'
+import { inherited } from './support/environment.ts'
 import { startServer } from './support/server.ts'
 
 const octets = { 'Content-Type': 'application/offset+octet-stream' }
@@ -114,7 +115,7 @@ test('OTEL_ variables where the SDK is not installed: one line that says what to
       symlinkSync(join(root, 'node_modules', name), join(packages, name))
   }
   const env = {
-    PATH: process.env['PATH'],
+    ...inherited,
     OTEL_TRACES_EXPORTER: 'otlp',
     FILELOFT_BIND: '127.0.0.1:0',
     FILELOFT_DATA_DIR: join(path, 'data'),
@@ -163,7 +164,7 @@ test('fileloft/tracing under an SDK of the application: request, hooks and store
     await handler.close()
     await sdk.shutdown()
   `
-  const env = { PATH: process.env['PATH'], ...json, OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint }
+  const env = { ...inherited, ...json, OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint }
   const args = ['--input-type=module', '--eval', program]
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, env })
   const [post] = await collector.received('POST')

@@ -11,6 +11,7 @@ import { toNodeListener } from '../../src/node/index.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
 import { makeFile, MiB, type SourceFile, temporaryFolder } from '../clients/support.ts'
 import { listen } from '../node-support.ts'
+import { inherited } from '../support/environment.ts'
 
 /** Settings of a server that takes `--parallel`. */
 export const concatenation = {
@@ -45,7 +46,7 @@ export async function layTable(): Promise<Table> {
   const temporary = await temporaryFolder()
   const folder = temporary.path
   const state = join(folder, 'state')
-  const environment = { PATH: process.env['PATH'], XDG_STATE_HOME: state }
+  const environment = { ...inherited, XDG_STATE_HOME: state }
   const start = (...args: string[]): Run => {
     const child = spawn(process.execPath, [cli, 'upload', ...args], { cwd: folder, env: environment })
     let stdout = ''

@@ -137,6 +137,15 @@ export async function restorable(page: Page, completed: number): Promise<void> {
   }
 }
 
+/** Waits until it knows that everything is complete: on coming back earlier, what is complete would be shown as left. */
+export async function settled(page: Page): Promise<void> {
+  for (;;) {
+    const { copies, states } = await page.evaluate(readKept)
+    const files = states.flatMap((state) => Object.values((JSON.parse(state) as Kept).files))
+    if (copies === 0 && files.every(isComplete)) return
+  }
+}
+
 /** What Golden Retriever writes down. */
 interface Kept {
   readonly files: Readonly<Record<string, KeptFile>>

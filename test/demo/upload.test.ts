@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { assertStored, head, MiB, sha256 } from '../clients/support.ts'
 import { startBreakingProxy } from '../support/breaking-proxy.ts'
-import { dropCopies, openDemo, restorable, setStage, skipWithoutChromium, type Stage } from './support.ts'
+import { dropCopies, openDemo, restorable, setStage, settled, skipWithoutChromium, type Stage } from './support.ts'
 
 describe('uploads on the page of FILELOFT_DEMO', { skip: skipWithoutChromium }, () => {
   let stage: Stage
@@ -70,6 +70,7 @@ describe('uploads on the page of FILELOFT_DEMO', { skip: skipWithoutChromium }, 
       await assertStored(stage.server, await demo.urlOf('small.bin'), stage.small)
       assert.equal(demo.requests.filter(({ method }) => method === 'POST').length, 2)
       // Nothing is left to restore.
+      await settled(demo.page)
       await demo.comeBack(how)
       await demo.button('browse files').waitFor()
       assert.deepEqual(await demo.listed(), ['big.bin', 'small.bin'])

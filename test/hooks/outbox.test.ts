@@ -10,13 +10,9 @@ import { runCli } from '../cli-support.ts'
 import { rawClient } from '../node-support.ts'
 import { startServer } from '../support/server.ts'
 import { all, create, head, idOf, metadata, patch, remove, upload } from './client.ts'
-import { histories, type Receiver, type Say, startReceiver } from './receiver.ts'
+import { eventIds, histories, type Say, startReceiver } from './receiver.ts'
 
 const kept = 'post-create,post-finish,post-terminate'
-
-function eventIds(receiver: Receiver): string[] {
-  return receiver.taken.map(({ hook }) => hook.EventID)
-}
 
 test('200 parallel uploads: each event once, with an id of its own, in order for each upload', async () => {
   await using receiver = await startReceiver(({ Type }) => (Type !== 'post-receive' && Math.random() < 0.05 ? 503 : {}))
@@ -116,33 +112,6 @@ for (const [kind, headers] of [
     )
   })
 }
-
-test('two servers on one directory deliver each event once, and one takes over when the other dies', async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))
-  let answer: Say = {}
-  await using receiver = await startReceiver(() => answer)
-  try {
-    const options = { dataDir, env: { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept } }
-    await using one = await startServer(options)
-    await using two = await startServer(options)
-    // Long enough that each has looked at the other's events.
-    await Promise.all(Array.from({ length: 40 }, (_, index) => upload(index % 2 === 0 ? one.url : two.url, 'hello')))
-    await receiver.until(() => receiver.taken.length === 80)
-    assert.equal(receiver.deliveries.length, 80)
-    assert.equal(new Set(eventIds(receiver)).size, 80)
-
-    answer = 'nothing'
-    const location = await upload(one.url, 'hello')
-    await receiver.until(() => receiver.deliveries.length === 81)
-    await one.stop('SIGKILL')
-    answer = {}
-    await receiver.until(() => receiver.taken.length === 82, 45_000)
-    assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish'])
-    await two.logged(({ msg }) => msg === 'hooks taken over from a process that has ended')
-  } finally {
-    await rm(dataDir, { recursive: true, force: true })
-  }
-})
 
 test('what two servers on one directory have to tell of an upload arrives in order', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))

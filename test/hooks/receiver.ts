@@ -133,6 +133,11 @@ function rawAnswer(said: object | number): RawAnswer {
   return 'raw' in said ? (said as RawAnswer) : { raw: JSON.stringify(said), type: 'application/json' }
 }
 
+/** Ids of what was taken. */
+export function eventIds(receiver: Receiver): string[] {
+  return receiver.taken.map(({ hook }) => hook.EventID)
+}
+
 /** Each upload's events that were taken, without those that came again. */
 export function histories(deliveries: readonly Delivery[]): Map<string, string[]> {
   const found = new Map<string, string[]>()

@@ -21,7 +21,7 @@ export interface Selection {
 
 /** Cases that only wait, or do much without touching the store's own code: once per runtime is enough. */
 const slow =
-  /^(200 uploads at the same time|300 malformed requests|PATCH a little faster than minRate|PATCH slower in all than|sweep: an expired final)/
+  /^(200 uploads at the same time|300 malformed requests|PATCH a little faster than minRate|PATCH slower in all than)/
 
 /** @returns How many cases were left out. */
 export async function runAll(

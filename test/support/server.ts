@@ -10,11 +10,12 @@ import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { inherited } from './environment.ts'
 
 export interface ServerOptions {
   /**
-   * `FILELOFT_*` variables, over those that the helper sets (`FILELOFT_BIND`, `FILELOFT_DATA_DIR`). Nothing but PATH
-   * is inherited, so a developer's environment changes no result.
+   * `FILELOFT_*` variables, over those that the helper sets (`FILELOFT_BIND`, `FILELOFT_DATA_DIR`). Nothing but
+   * `inherited` comes on top, so a developer's environment changes no result.
    */
   readonly env?: Readonly<Record<string, string>>
   /** Flags of the command. @default none */
@@ -146,7 +147,7 @@ async function launch(
   const isAlone = executable !== undefined
   const child = spawn(executable ?? process.execPath, isAlone ? args : [...nodeArgs, cli, ...args], {
     env: {
-      PATH: isAlone ? '' : process.env['PATH'],
+      ...(isAlone ? { PATH: '' } : inherited),
       FILELOFT_BIND: `127.0.0.1:${port}`,
       FILELOFT_DATA_DIR: dataDir,
       ...env,

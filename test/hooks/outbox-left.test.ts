@@ -1,5 +1,8 @@
-/** Events that are kept in a bucket: the storages' own servers behind the same test. */
+/** Events that are kept and that a server leaves which dies: in a directory, and in buckets on the storages' own servers. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { runCli } from '../cli-support.ts'
 import { startAzurite } from '../servers/azurite.ts'
@@ -7,7 +10,7 @@ import { startFakeGcs } from '../servers/fake-gcs.ts'
 import { startMinio } from '../servers/minio.ts'
 import { startServer } from '../support/server.ts'
 import { idOf, post, remove, upload } from './client.ts'
-import { histories, type Say, startReceiver } from './receiver.ts'
+import { eventIds, histories, type Say, startReceiver } from './receiver.ts'
 
 const kept = 'post-create,post-finish,post-terminate'
 
@@ -57,7 +60,7 @@ const buckets: Readonly<Record<string, () => Promise<Bucket | null>>> = {
 }
 
 // Each waits for what a dead server has left: they wait together.
-describe('an outbox in a bucket', { concurrency: true }, () => {
+describe('what a dead server has left', { concurrency: true }, () => {
   for (const [name, open] of Object.entries(buckets)) {
     test(`on ${name}: kill -9 loses no event, two servers send none twice, and dead ones are replayed`, async (t) => {
       await using bucket = await open()
@@ -65,6 +68,33 @@ describe('an outbox in a bucket', { concurrency: true }, () => {
       await run(bucket)
     })
   }
+
+  test('two servers on one directory deliver each event once, and one takes over when the other dies', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'fileloft-'))
+    let answer: Say = {}
+    await using receiver = await startReceiver(() => answer)
+    try {
+      const options = { dataDir, env: { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: kept } }
+      await using one = await startServer(options)
+      await using two = await startServer(options)
+      // Long enough that each has looked at the other's events.
+      await Promise.all(Array.from({ length: 40 }, (_, index) => upload(index % 2 === 0 ? one.url : two.url, 'hello')))
+      await receiver.until(() => receiver.taken.length === 80)
+      assert.equal(receiver.deliveries.length, 80)
+      assert.equal(new Set(eventIds(receiver)).size, 80)
+
+      answer = 'nothing'
+      const location = await upload(one.url, 'hello')
+      await receiver.until(() => receiver.deliveries.length === 81)
+      await one.stop('SIGKILL')
+      answer = {}
+      await receiver.until(() => receiver.taken.length === 82, 45_000)
+      assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish'])
+      await two.logged(({ msg }) => msg === 'hooks taken over from a process that has ended')
+    } finally {
+      await rm(dataDir, { recursive: true, force: true })
+    }
+  })
 })
 
 async function run(bucket: Bucket): Promise<void> {
