@@ -9,7 +9,13 @@ export interface LockNamespace {
   /** As `DurableObjectNamespace.idFromName`. */
   idFromName(name: string): unknown
   /** As `DurableObjectNamespace.get`. */
-  get(id: unknown): { fetch(url: string, init: { headers: Record<string, string> }): Promise<LockAnswer> }
+  get(id: unknown): LockStub
+}
+
+/** What is used of `DurableObjectStub`. */
+export interface LockStub {
+  /** As `DurableObjectStub.fetch`. */
+  fetch(url: string, init: { headers: Record<string, string> }): Promise<LockAnswer>
 }
 
 /** What is used of an answer of a Durable Object. */
