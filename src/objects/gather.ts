@@ -1,10 +1,11 @@
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
-import type { Holder } from './buffers.ts'
+import { putWhole } from './assemble.ts'
+import { type Holder, lend } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
-import { isUsedUp, largerBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
-import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart } from './record.ts'
+import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
@@ -131,7 +132,8 @@ export function gather(
     }
     const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
     if (!buffers.has(wanted)) forgetTail()
-    const opened = await buffers.take(wanted, holder)
+    const least = Math.max(leastBytes(limits, partSize, state, planned), carried)
+    const opened = await buffers.take(wanted, holder, least)
     try {
       if (carried > 0) {
         const isHere = committed.rest.tail.byteLength === carried
@@ -309,6 +311,13 @@ export function gather(
   /** Whether the buffer is all there is of an upload that is whole: no multipart for that. */
   const isSingle = (): boolean => parts.length === 0 && filled === length && filled <= limits.maxPutBytes
 
+  /** Right here, not by whoever completes the upload: the buffer counts until the storage has its bytes. */
+  async function putSingle(own: Uint8Array<ArrayBuffer>): Promise<void> {
+    buffer = null
+    await guard?.()
+    await putWhole(engine, committed, own.subarray(0, filled))
+  }
+
   return {
     next: (iterator) =>
       new Promise((resolve, reject) => {
@@ -344,11 +353,10 @@ export function gather(
       if (offset === before.offset) return recorded()
       if (buffer === null && carried > 0) return recorded()
       if (buffer !== null && isSingle()) {
-        const tail = buffer.subarray(0, filled)
-        buffers.forget(buffer, holder)
-        buffer = null
+        const own = buffer
+        await lend(buffers, own, holder, () => putSingle(own))
         onProgress?.(offset)
-        return { ...committed, offset, tailBytes: offset, rest: { parts: [], tail } }
+        return { ...committed, offset, stored: true, tailBytes: 0, rest: unrecorded }
       }
       const whole = offset === length
       if (whole || mayBeShort(limits, partSize, planState(), filled)) await send()

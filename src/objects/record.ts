@@ -54,6 +54,9 @@ export interface StoredPart {
 
 export const nothing: Rest = { parts: [], tail: new Uint8Array(0) }
 
+/** Of an upload whose object has just been made, which its record does not say yet. */
+export const unrecorded: Rest = { ...nothing }
+
 const version = 1
 const newline = 10
 
