@@ -5,7 +5,7 @@ export interface Buffers {
   /**
    * A buffer of exactly so many bytes; they may hold anything. Waits until there is room for it.
    * @param holder Whoever takes it: one per upload.
-   * @param least Above the soft limit it has so many bytes instead.
+   * @param least It may have fewer, down to these, where slow clients have much, or others have been waited for long.
    */
   take(bytes: number, holder: Holder, least?: number): Promise<Uint8Array<ArrayBuffer>>
   /** Gives it back: nobody may use it any more. */
@@ -41,7 +41,9 @@ interface Waiter {
 
 /** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
 const patienceMs = 1_500
-/** The same, for one above twice that limit. There the storage is what is slow: more memory makes it no faster. */
+/** How far above it that one may lie. Beyond that more memory helps nobody: the storage is what is slow. */
+const patientFactor = 2
+/** Milliseconds that an upload without any buffer waits before it gets one there, all the same. */
 const longPatienceMs = 10_000
 /** Milliseconds of filling a buffer after which the client is what is slow, and does not keep others from theirs. */
 const slowMs = 1_000
@@ -58,11 +60,11 @@ const lookMs = 250
 
 /**
  * Below the soft limit everybody gets what they ask for. Above it (many uploads at once) nobody gets a second buffer,
- * and the first one only after a short wait, and as small as may be: mostly another one is given back in that time, and
- * memory stays small.
+ * and the first one only after a short wait: mostly another one is given back in that time, and memory stays small.
+ * Above twice the limit that wait is long. Who comes while slow clients have much need not wait, but gets less.
  * Above the budget uploads wait; whoever fills a buffer for long is asked to give it back.
- * @param budget Most bytes in use; a single buffer larger than that is given when no other is in use.
  * Who is alone may go beyond the soft limit for larger buffers; it is back below it soon after somebody else comes.
+ * @param budget Most bytes in use; a single buffer larger than that is given when no other is in use.
  * @param soft Bytes in use up to which there is no waiting, those that slow clients fill not counted.
  */
 export function createBuffers(budget: number, soft: number): Buffers {
@@ -80,8 +82,9 @@ export function createBuffers(budget: number, soft: number): Buffers {
   const room = ({ bytes, least, holder, since }: Omit<Waiter, 'resolve'>, now: number): number | null => {
     if (used === 0 || used + bytes <= Math.min(soft, budget)) return bytes
     if (used + least > budget || holder.held > 0) return null
-    const patience = used + least <= soft * 2 ? patienceMs : longPatienceMs
-    return used - slowBytes(now) + least <= soft || now - since >= patience ? least : null
+    if (used - slowBytes(now) + least <= soft) return least
+    if (now - since >= patienceMs && used + bytes <= Math.min(soft * patientFactor, budget)) return bytes
+    return now - since >= longPatienceMs ? least : null
   }
 
   const isAlone = (holder: Holder): boolean => waiters.length === 0 && holders.size <= (holders.has(holder) ? 1 : 0)

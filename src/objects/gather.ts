@@ -1,11 +1,12 @@
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
 import { putWhole } from './assemble.ts'
+import type { Multipart } from './bucket.ts'
 import { type Holder, lend } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
 import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
-import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded } from './record.ts'
+import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
@@ -87,6 +88,7 @@ export function gather(
   const timer = setInterval(() => aside(look), engine.checkpointMs / looks)
 
   const planState = (): PlanState => ({ length, stored: inParts, used: numbers.used, first })
+  const contiguous = (): StoredPart[] => upToGap(parts)
   const position = (): number => inParts + (buffer === null ? carried : filled)
 
   function broken(error: unknown): void {
@@ -180,16 +182,15 @@ export function gather(
       if (!numbers.any) await claim(bytes)
       number = numbers.take()
     } catch (error) {
-      landed(own, false)
+      buffers.forget(own, holder)
+      landed()
       throw error
     }
-    void sendPart(multipartId, index, number, bytes).then(
-      () => landed(own, true),
-      (error: unknown) => {
-        landed(own, false)
-        broken(error)
-      },
-    )
+    const into = multipartOf(engine, before, multipartId)
+    void lend(buffers, own, holder, () => sendPart(into, index, number, bytes)).then(landed, (error: unknown) => {
+      landed()
+      broken(error)
+    })
   }
 
   /** Claims numbers for the next parts, the first of which is `bytes`, with what the record has to say anyway. */
@@ -204,24 +205,15 @@ export function gather(
     await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail }, false)
   }
 
-  async function sendPart(into: string, index: number, number: number, bytes: Uint8Array): Promise<void> {
-    const etag = await calls.putPart(multipartOf(engine, before, into), number, bytes)
+  async function sendPart(into: Multipart, index: number, number: number, bytes: Uint8Array): Promise<void> {
+    const etag = await calls.putPart(into, number, bytes)
     if (etag === null) return (lost ??= lostMultipart(engine, committed))
     parts[index] = { number, size: bytes.byteLength, etag }
   }
 
-  function landed(own: Uint8Array<ArrayBuffer>, reuse: boolean): void {
+  function landed(): void {
     inFlight--
-    // After a failure some connection may still read from it.
-    if (reuse) buffers.give(own, holder)
-    else buffers.forget(own, holder)
     wake()
-  }
-
-  /** The parts up to the first gap. */
-  function contiguous(): StoredPart[] {
-    const gap = parts.findIndex((part) => part === undefined)
-    return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
   }
 
   /** @param isLast Whether no part is to be sent after it. */

@@ -132,6 +132,12 @@ export function parseRecord(
   return { ...upload, rest }
 }
 
+/** The parts up to the first one that is missing: only those count. */
+export function upToGap(parts: readonly (StoredPart | undefined)[]): StoredPart[] {
+  const gap = parts.findIndex((part) => part === undefined)
+  return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
+}
+
 /** Bytes of parts and tail together. */
 export function sizeOf({ parts, tail }: Rest): number {
   return parts.reduce((sum, { size }) => sum + size, tail.byteLength)
