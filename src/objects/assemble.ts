@@ -32,8 +32,8 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<vo
   }
 }
 
-/** What lies there already is replaced only where nobody else has gone on with the upload: a crash left it. */
-async function putWhole(engine: Engine, upload: ObjectUpload, bytes: Uint8Array): Promise<void> {
+/** Makes the finished object of bytes that no part has. What lies there already is replaced only where nobody else has gone on with the upload: a crash left it. */
+export async function putWhole(engine: Engine, upload: ObjectUpload, bytes: Uint8Array): Promise<void> {
   const { calls, keys } = engine
   const key = keys.data(upload.id)
   const headers = engine.headersOf(upload)

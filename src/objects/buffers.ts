@@ -5,8 +5,9 @@ export interface Buffers {
   /**
    * A buffer of exactly so many bytes; they may hold anything. Waits until there is room for it.
    * @param holder Whoever takes it: one per upload.
+   * @param least It may have fewer, down to these, where slow clients have much, or others have been waited for long.
    */
-  take(bytes: number, holder: Holder): Promise<Uint8Array<ArrayBuffer>>
+  take(bytes: number, holder: Holder, least?: number): Promise<Uint8Array<ArrayBuffer>>
   /** Gives it back: nobody may use it any more. */
   give(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
   /** As `give`, for a buffer that lives on in other hands. */
@@ -32,6 +33,7 @@ export interface Holder {
 
 interface Waiter {
   readonly bytes: number
+  readonly least: number
   readonly holder: Holder
   readonly since: number
   readonly resolve: (buffer: Uint8Array<ArrayBuffer>) => void
@@ -39,6 +41,10 @@ interface Waiter {
 
 /** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
 const patienceMs = 1_500
+/** How far above it that one may lie. Beyond that more memory helps nobody: the storage is what is slow. */
+const patientFactor = 2
+/** Milliseconds that an upload without any buffer waits before it gets one there, all the same. */
+const longPatienceMs = 10_000
 /** Milliseconds of filling a buffer after which the client is what is slow, and does not keep others from theirs. */
 const slowMs = 1_000
 /** Milliseconds after which who fills a buffer slowly is asked to let others have it. */
@@ -55,9 +61,10 @@ const lookMs = 250
 /**
  * Below the soft limit everybody gets what they ask for. Above it (many uploads at once) nobody gets a second buffer,
  * and the first one only after a short wait: mostly another one is given back in that time, and memory stays small.
+ * Above twice the limit that wait is long. Who comes while slow clients have much need not wait, but gets less.
  * Above the budget uploads wait; whoever fills a buffer for long is asked to give it back.
- * @param budget Most bytes in use; a single buffer larger than that is given when no other is in use.
  * Who is alone may go beyond the soft limit for larger buffers; it is back below it soon after somebody else comes.
+ * @param budget Most bytes in use; a single buffer larger than that is given when no other is in use.
  * @param soft Bytes in use up to which there is no waiting, those that slow clients fill not counted.
  */
 export function createBuffers(budget: number, soft: number): Buffers {
@@ -71,10 +78,13 @@ export function createBuffers(budget: number, soft: number): Buffers {
   let trimTimer: ReturnType<typeof setTimeout> | undefined
   let leastFree = 0
 
-  const fits = ({ bytes, holder, since }: Waiter, now: number): boolean => {
-    if (used === 0 || used + bytes <= Math.min(soft, budget)) return true
-    if (used + bytes > budget || holder.held > 0) return false
-    return used - slowBytes(now) + bytes <= soft || now - since >= patienceMs
+  /** Bytes of the buffer that there is room for now; null = of none. */
+  const room = ({ bytes, least, holder, since }: Omit<Waiter, 'resolve'>, now: number): number | null => {
+    if (used === 0 || used + bytes <= Math.min(soft, budget)) return bytes
+    if (used + least > budget || holder.held > 0) return null
+    if (used - slowBytes(now) + least <= soft) return least
+    if (now - since >= patienceMs && used + bytes <= Math.min(soft * patientFactor, budget)) return bytes
+    return now - since >= longPatienceMs ? least : null
   }
 
   const isAlone = (holder: Holder): boolean => waiters.length === 0 && holders.size <= (holders.has(holder) ? 1 : 0)
@@ -88,17 +98,26 @@ export function createBuffers(budget: number, soft: number): Buffers {
 
   const spareBytes = (): number => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
 
-  const grant = ({ bytes, holder }: Waiter): Uint8Array<ArrayBuffer> => {
-    used += bytes
+  /** @param room Bytes that there is room for. */
+  const grant = (room: number, { bytes, least, holder }: Omit<Waiter, 'resolve'>): Uint8Array<ArrayBuffer> => {
+    const buffer = takeSpare(room, bytes, least) ?? new Uint8Array(room)
+    used += buffer.byteLength
     holder.held++
     holder.since = Date.now()
-    holders.set(holder, bytes)
-    const spare = free.findIndex(({ byteLength }) => byteLength === bytes)
-    const [buffer] = spare < 0 ? [] : free.splice(spare, 1)
-    if (spare < 0) while (free.length > 0 && used + spareBytes() > alone) free.shift()
+    holders.set(holder, buffer.byteLength)
+    while (free.length > 0 && used + spareBytes() > alone) free.shift()
     trim()
     leastFree = Math.min(leastFree, free.length)
-    return buffer ?? new Uint8Array(bytes)
+    return buffer
+  }
+
+  /** One of another size, too, rather than a new one above the soft limit: what is let go of stays for a while. */
+  const takeSpare = (room: number, bytes: number, least: number): Uint8Array<ArrayBuffer> | undefined => {
+    let found = free.findIndex(({ byteLength }) => byteLength === room)
+    if (found < 0 && used + spareBytes() + room > soft) {
+      found = free.findIndex(({ byteLength }) => byteLength >= least && byteLength <= bytes)
+    }
+    return found < 0 ? undefined : free.splice(found, 1)[0]
   }
 
   /**
@@ -125,23 +144,24 @@ export function createBuffers(budget: number, soft: number): Buffers {
 
   const isOverdue = ({ holder, since }: Waiter, now: number): boolean => holder.held === 0 && now - since >= fairMs
 
-  /** Whose turn it is, or -1: those without any buffer first; in order of arrival otherwise. */
-  const turn = (now: number): number => {
+  /** Whose turn it is: those without any buffer first; in order of arrival otherwise. */
+  const turn = (now: number): { readonly n: number; readonly bytes: number } | null => {
     for (const wanted of [(w: Waiter) => w.holder.held === 0, () => true]) {
       for (const [n, waiter] of waiters.entries()) {
         if (!wanted(waiter)) continue
-        if (fits(waiter, now)) return n
+        const bytes = room(waiter, now)
+        if (bytes !== null) return { n, bytes }
         // Those who need much would never find it free while others take little by little.
-        if (isOverdue(waiter, now)) return -1
+        if (isOverdue(waiter, now)) return null
       }
     }
-    return -1
+    return null
   }
 
   const serve = (): void => {
     const now = Date.now()
-    for (let n = turn(now); n >= 0; n = turn(now)) {
-      for (const waiter of waiters.splice(n, 1)) waiter.resolve(grant(waiter))
+    for (let next = turn(now); next !== null; next = turn(now)) {
+      for (const waiter of waiters.splice(next.n, 1)) waiter.resolve(grant(next.bytes, waiter))
     }
     if (waiters.some((waiter) => isOverdue(waiter, now))) askSlowest(now)
     clearTimeout(timer)
@@ -170,11 +190,11 @@ export function createBuffers(budget: number, soft: number): Buffers {
     hasAlone,
     has: (bytes) => waiters.length === 0 && (used === 0 || used + bytes <= Math.min(soft, budget)),
 
-    take(bytes, holder) {
-      const waiter = { bytes, holder, since: Date.now() }
-      if (hasAlone(bytes, holder) || (waiters.length === 0 && fits({ ...waiter, resolve: () => {} }, waiter.since))) {
-        return Promise.resolve(grant({ ...waiter, resolve: () => {} }))
-      }
+    take(bytes, holder, least = bytes) {
+      const waiter = { bytes, least, holder, since: Date.now() }
+      if (hasAlone(bytes, holder)) return Promise.resolve(grant(bytes, { ...waiter, least: bytes }))
+      const now = waiters.length === 0 ? room(waiter, waiter.since) : null
+      if (now !== null) return Promise.resolve(grant(now, waiter))
       return new Promise((resolve) => {
         if (isPerRequest) {
           // The timer of another request ends with that.
@@ -193,5 +213,23 @@ export function createBuffers(budget: number, soft: number): Buffers {
       trim()
     },
     forget,
+  }
+}
+
+/** Works with a buffer and gives it back. After a failure some connection may still read from it: nobody gets it then. */
+export async function lend<T>(
+  buffers: Buffers,
+  buffer: Uint8Array<ArrayBuffer>,
+  holder: Holder,
+  work: () => Promise<T>,
+): Promise<T> {
+  let isFree = false
+  try {
+    const result = await work()
+    isFree = true
+    return result
+  } finally {
+    if (isFree) buffers.give(buffer, holder)
+    else buffers.forget(buffer, holder)
   }
 }

@@ -1,7 +1,7 @@
 import { StoreError } from '../errors.ts'
 import type { ConcatenateOptions } from '../store.ts'
 import type { Multipart } from './bucket.ts'
-import type { Holder } from './buffers.ts'
+import { type Holder, lend } from './buffers.ts'
 import { commit, type Engine } from './engine.ts'
 import { partBytes } from './plan.ts'
 import { readObject } from './read.ts'
@@ -37,12 +37,10 @@ export async function concatenateObjects(
   await guard?.()
   if (length <= Math.min(limits.minPartBytes, limits.maxPutBytes) || length === 0) {
     const buffer = await engine.buffers.take(length, holder)
-    try {
+    await lend(engine.buffers, buffer, holder, async () => {
       await fill(engine, buffer, pieces)
       await calls.put(key, buffer, headers)
-    } finally {
-      engine.buffers.forget(buffer, holder)
-    }
+    })
   } else {
     const multipart = { key, multipartId: await calls.createMultipart(key, headers) }
     try {
@@ -120,12 +118,10 @@ async function sendPart(
     return calls.copyPart(multipart, partNumber, { key, range: { start, end } })
   }
   const buffer = await buffers.take(size, holder)
-  try {
+  return lend(buffers, buffer, holder, async () => {
     await fill({ bucket, observer }, buffer, pieces)
-    return await calls.putPart(multipart, partNumber, buffer)
-  } finally {
-    buffers.forget(buffer, holder)
-  }
+    return calls.putPart(multipart, partNumber, buffer)
+  })
 }
 
 /** Goes through the pieces in order: what is large enough is copied, the rest gathered. */

@@ -1,10 +1,12 @@
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
-import type { Holder } from './buffers.ts'
+import { putWhole } from './assemble.ts'
+import type { Multipart } from './bucket.ts'
+import { type Holder, lend } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
-import { isUsedUp, largerBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
-import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart } from './record.ts'
+import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
@@ -86,6 +88,7 @@ export function gather(
   const timer = setInterval(() => aside(look), engine.checkpointMs / looks)
 
   const planState = (): PlanState => ({ length, stored: inParts, used: numbers.used, first })
+  const contiguous = (): StoredPart[] => upToGap(parts)
   const position = (): number => inParts + (buffer === null ? carried : filled)
 
   function broken(error: unknown): void {
@@ -131,7 +134,8 @@ export function gather(
     }
     const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
     if (!buffers.has(wanted)) forgetTail()
-    const opened = await buffers.take(wanted, holder)
+    const least = Math.max(leastBytes(limits, partSize, state, planned), carried)
+    const opened = await buffers.take(wanted, holder, least)
     try {
       if (carried > 0) {
         const isHere = committed.rest.tail.byteLength === carried
@@ -178,16 +182,15 @@ export function gather(
       if (!numbers.any) await claim(bytes)
       number = numbers.take()
     } catch (error) {
-      landed(own, false)
+      buffers.forget(own, holder)
+      landed()
       throw error
     }
-    void sendPart(multipartId, index, number, bytes).then(
-      () => landed(own, true),
-      (error: unknown) => {
-        landed(own, false)
-        broken(error)
-      },
-    )
+    const into = multipartOf(engine, before, multipartId)
+    void lend(buffers, own, holder, () => sendPart(into, index, number, bytes)).then(landed, (error: unknown) => {
+      landed()
+      broken(error)
+    })
   }
 
   /** Claims numbers for the next parts, the first of which is `bytes`, with what the record has to say anyway. */
@@ -202,24 +205,15 @@ export function gather(
     await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail }, false)
   }
 
-  async function sendPart(into: string, index: number, number: number, bytes: Uint8Array): Promise<void> {
-    const etag = await calls.putPart(multipartOf(engine, before, into), number, bytes)
+  async function sendPart(into: Multipart, index: number, number: number, bytes: Uint8Array): Promise<void> {
+    const etag = await calls.putPart(into, number, bytes)
     if (etag === null) return (lost ??= lostMultipart(engine, committed))
     parts[index] = { number, size: bytes.byteLength, etag }
   }
 
-  function landed(own: Uint8Array<ArrayBuffer>, reuse: boolean): void {
+  function landed(): void {
     inFlight--
-    // After a failure some connection may still read from it.
-    if (reuse) buffers.give(own, holder)
-    else buffers.forget(own, holder)
     wake()
-  }
-
-  /** The parts up to the first gap. */
-  function contiguous(): StoredPart[] {
-    const gap = parts.findIndex((part) => part === undefined)
-    return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
   }
 
   /** @param isLast Whether no part is to be sent after it. */
@@ -309,6 +303,13 @@ export function gather(
   /** Whether the buffer is all there is of an upload that is whole: no multipart for that. */
   const isSingle = (): boolean => parts.length === 0 && filled === length && filled <= limits.maxPutBytes
 
+  /** Right here, not by whoever completes the upload: the buffer counts until the storage has its bytes. */
+  async function putSingle(own: Uint8Array<ArrayBuffer>): Promise<void> {
+    buffer = null
+    await guard?.()
+    await putWhole(engine, committed, own.subarray(0, filled))
+  }
+
   return {
     next: (iterator) =>
       new Promise((resolve, reject) => {
@@ -344,11 +345,10 @@ export function gather(
       if (offset === before.offset) return recorded()
       if (buffer === null && carried > 0) return recorded()
       if (buffer !== null && isSingle()) {
-        const tail = buffer.subarray(0, filled)
-        buffers.forget(buffer, holder)
-        buffer = null
+        const own = buffer
+        await lend(buffers, own, holder, () => putSingle(own))
         onProgress?.(offset)
-        return { ...committed, offset, tailBytes: offset, rest: { parts: [], tail } }
+        return { ...committed, offset, stored: true, tailBytes: 0, rest: unrecorded }
       }
       const whole = offset === length
       if (whole || mayBeShort(limits, partSize, planState(), filled)) await send()

@@ -57,6 +57,12 @@ export function mayBeShort(limits: BucketLimits, preferred: number, state: PlanS
   return size * 4 >= planned && partBytes(limits, preferred, after) <= clamp(preferred, limits)
 }
 
+/** Bytes that a part may do with where memory is short, as often as it is: half, where the numbers reach for that. */
+export function leastBytes(limits: BucketLimits, preferred: number, state: PlanState, planned: number): number {
+  const half = Math.max(Math.ceil(planned / 2), limits.minPartBytes)
+  return half < planned && mayBeShort(limits, preferred, state, half) ? half : planned
+}
+
 /** Part numbers claimed at a time, at most: as many may be lost whenever an upload goes on at another server. */
 const mostClaimed = 64
 

@@ -54,6 +54,9 @@ export interface StoredPart {
 
 export const nothing: Rest = { parts: [], tail: new Uint8Array(0) }
 
+/** Of an upload whose object has just been made, which its record does not say yet. */
+export const unrecorded: Rest = { ...nothing }
+
 const version = 1
 const newline = 10
 
@@ -127,6 +130,12 @@ export function parseRecord(
     throw corrupt(key, `its bytes are ${sizeOf(rest)}, its offset is ${upload.offset}`)
   }
   return { ...upload, rest }
+}
+
+/** The parts up to the first one that is missing: only those count. */
+export function upToGap(parts: readonly (StoredPart | undefined)[]): StoredPart[] {
+  const gap = parts.findIndex((part) => part === undefined)
+  return parts.slice(0, gap < 0 ? parts.length : gap) as StoredPart[]
 }
 
 /** Bytes of parts and tail together. */

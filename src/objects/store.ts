@@ -14,7 +14,7 @@ import { isStorable, objectKeys, plain } from './keys.ts'
 import { leftoverMultiparts } from './leftovers.ts'
 import { observed, type StorageObserver } from './observer.ts'
 import { readObject } from './read.ts'
-import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest } from './record.ts'
+import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest, unrecorded } from './record.ts'
 import { limited, retrying, type RetryOptions } from './retry.ts'
 
 /** How uploads are kept on object storage, whichever it is. */
@@ -147,7 +147,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
 
     async sync(upload) {
       const now = present(upload)
-      if (now.stored || now.offset !== now.length) return
+      if ((now.stored && now.rest !== unrecorded) || now.offset !== now.length) return
       await assemble(engine, now)
       renewed.set(upload, await commit(engine, now, { stored: true, multipartId: null }, nothing))
     },

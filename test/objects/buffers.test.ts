@@ -76,6 +76,53 @@ for (const [title, isSlow, shorter] of [
   })
 }
 
+test('buffers: where the storage is slow, twice the soft limit after a short wait, beyond that less after a long one', async () => {
+  const buffers = createBuffers(1000, 200)
+  const taken = Array.from({ length: 6 }, () => {
+    const own = holder()
+    const got: Taking = { buffer: null }
+    void buffers.take(size, own, size / 2).then((buffer) => {
+      got.buffer = buffer
+      // Full, and on its way.
+      own.since = 0
+    })
+    return got
+  })
+  const sizes = () => taken.map(sizeOf)
+  await pass(1400)
+  assert.deepEqual(sizes(), [size, size, ...Array(4).fill(undefined)])
+  await pass(400)
+  assert.deepEqual(sizes(), [size, size, size, size, undefined, undefined])
+  await pass(8000)
+  assert.equal(buffers.used, 4 * size)
+  await pass(500)
+  assert.deepEqual(sizes(), [size, size, size, size, size / 2, size / 2])
+})
+
+test('buffers: while slow clients have much, others get less, at once', async () => {
+  const buffers = createBuffers(1000, 200)
+  const slow = [taking(buffers, size, holder()), taking(buffers, size, holder())]
+  await pass(1100)
+  const got: Taking = { buffer: null }
+  void buffers.take(size, holder(), size / 2).then((buffer) => (got.buffer = buffer))
+  await settled()
+  assert.deepEqual([...slow, got].map(sizeOf), [size, size, size / 2])
+})
+
+test('buffers: above the soft limit one of another size is used again rather than a new one', async () => {
+  const buffers = createBuffers(1000, 200)
+  const [a, b] = [holder(), holder()]
+  const first = await buffers.take(size, a)
+  await buffers.take(size, b)
+  await pass(1100)
+  buffers.give(first, a)
+  // There is room for half as much, beside the slow one.
+  assert.equal(await buffers.take(size + 1, a, size / 2), first)
+  buffers.give(first, a)
+  // But none of fewer than were asked for at least.
+  assert.equal((await buffers.take(size + 2, a, size + 1)).byteLength, size + 1)
+})
+
 test('buffers: never more than the budget, and everybody who waits gets their turn, in any order of taking and giving', async () => {
   for (let seed = 1; seed <= 20; seed++) {
     const next = random(seed)

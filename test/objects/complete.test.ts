@@ -80,6 +80,50 @@ test('complete: length told before the end, record apart from completion, then s
   assert.equal(bucket.calls.get('complete'), 1)
 })
 
+test('complete: an upload of one buffer lies in the storage when append returns, and in the record after a sync', async () => {
+  const { bucket, store } = setup()
+  const source = bytes.subarray(0, part)
+  await store.create(newUpload('a', part))
+  const whole = await store.append(await get(store, 'a'), body(source))
+  assert.deepEqual([whole.offset, whole.stored, whole.rest?.tail.byteLength], [part, true, 0])
+  assert.ok(isSame(bucket.objects.get('a')?.bytes, source))
+  await store.sync(whole)
+  const seen = await get(another(bucket), 'a')
+  assert.deepEqual([seen.offset, seen.stored, seen.completed], [part, true, false])
+  await store.update(whole, { completed: true })
+  await assertWhole(bucket, 'a', source)
+  assert.equal(bucket.calls.get('put'), 4)
+})
+
+test('complete: a crash right after the only buffer was put; the client sends it again, or other bytes', async () => {
+  for (const source of [bytes.subarray(0, part), data(part, 9)]) {
+    const { bucket, store } = setup()
+    await store.create(newUpload('a', part))
+    await store.append(await get(store, 'a'), body(bytes.subarray(0, part)))
+    assert.equal((await get(another(bucket), 'a')).offset, 0)
+    await finish(another(bucket), 'a', source)
+    await assertWhole(bucket, 'a', source)
+  }
+})
+
+test('complete: the only buffer cannot be put, or its holder has lost the lock; append fails, a second one works', async () => {
+  let isBroken = true
+  const { bucket, store } = setup({
+    before(call, key) {
+      if (isBroken && call === 'put' && key === 'a') throw fatal()
+    },
+  })
+  await store.create(newUpload('a', part))
+  const source = bytes.subarray(0, part)
+  await assert.rejects(store.append(await get(store, 'a'), body(source)), /fatal/)
+  isBroken = false
+  const guard = () => Promise.reject(fatal('lost'))
+  await assert.rejects(store.append(await get(store, 'a'), body(source), { guard }), /lost/)
+  assert.equal(bucket.objects.has('a'), false)
+  await finish(store, 'a', source)
+  await assertWhole(bucket, 'a', source)
+})
+
 test('complete: the storage says completed, but the object is not there; not complete, then gone', async () => {
   const { bucket, store } = setup({
     after(call, key) {

@@ -1,6 +1,7 @@
 /** Uploads that wait for memory, and slow ones that give theirs back. */
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
+import type { BufferMemory } from '../../src/objects/observer.ts'
 import {
   another,
   assertWhole,
@@ -215,4 +216,34 @@ test('memory: what an append returned is recorded right after another upload has
   await store.update(after, { expiresAt: 5 })
   await finish(another(bucket), 'a', bytes)
   await assertWhole(bucket, 'a', bytes)
+})
+
+test('memory: sixteen uploads of one part or of several, on a slow storage; what they hold stays below twice the soft limit', async () => {
+  for (const length of [part, 3 * part + 100]) {
+    let memory: BufferMemory | null = null
+    let sending = 0
+    let mostSending = 0
+    let mostUsed = 0
+    const observer = { onBuffers: (given: BufferMemory) => (memory = given) }
+    const { bucket, store } = setup({}, { observer })
+    /** What the storage is sent, the records aside, and what the budget counts. */
+    const slowly = async <T>(bytes: Uint8Array, call: () => Promise<T>): Promise<T> => {
+      sending += bytes.byteLength
+      mostSending = Math.max(mostSending, sending)
+      mostUsed = Math.max(mostUsed, memory?.used ?? 0)
+      assert.ok(sending <= (memory?.used ?? 0), `${sending} bytes are sent, ${memory?.used} counted`)
+      await new Promise((resolve) => setTimeout(resolve, 2500))
+      sending -= bytes.byteLength
+      return call()
+    }
+    const { putPart, put } = { putPart: bucket.putPart.bind(bucket), put: bucket.put.bind(bucket) }
+    bucket.putPart = (multipart, n, chunk, options) => slowly(chunk, () => putPart(multipart, n, chunk, options))
+    bucket.put = (key, chunk, how, options) =>
+      key.endsWith('.info') ? put(key, chunk, how, options) : slowly(chunk, () => put(key, chunk, how, options))
+    const sources = Array.from({ length: 16 }, (_, n) => data(length, n + 1))
+    await during(Promise.all(sources.map((source, n) => upload(store, `u${n}`, source))))
+    // The soft limit is one part more than an upload sends at once.
+    assert.ok(mostUsed <= 2 * 5 * part && mostSending > 5 * part, `${mostUsed / part}, ${mostSending / part} parts`)
+    for (const [n, source] of sources.entries()) await assertWhole(bucket, `u${n}`, source)
+  }
 })

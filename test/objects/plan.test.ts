@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BucketLimits } from '../../src/objects/bucket.ts'
-import { isUsedUp, mayBeShort, partBytes, type PlanState } from '../../src/objects/plan.ts'
+import { isUsedUp, leastBytes, mayBeShort, partBytes, type PlanState } from '../../src/objects/plan.ts'
 import { s3Limits } from './simulated-bucket.ts'
 import { random } from './support.ts'
 
@@ -146,3 +146,27 @@ test('short parts: not below the smallest part, never of equal parts, without a 
   // Where the parts are larger than preferred already, none is given away.
   assert.equal(may(500 * mib, 5 * tib), false)
 })
+
+for (const [name, limits] of Object.entries(storages)) {
+  test(`plan: ${name}: parts as small as may be, all of them; the numbers suffice for every length, and parts are halved`, () => {
+    for (const preferred of preferences) {
+      for (const length of [...lengths, ...longLengths]) {
+        if (length > limits.maxObjectBytes) continue
+        let state: PlanState = { length, stored: 0, used: 0, first: null }
+        let halves = 0
+        while (state.stored < length) {
+          assert.ok(!isUsedUp(limits, state), `${state.used} parts of ${preferred} hold ${state.stored} of ${length}`)
+          const planned = Math.min(partBytes(limits, preferred, state), length - state.stored)
+          const size = leastBytes(limits, preferred, state, planned)
+          const isLast = state.stored + size === length
+          assert.ok(size <= planned && (isLast || size >= limits.minPartBytes), `a part of ${size}`)
+          if (size < planned) halves++
+          state = { length, stored: state.stored + size, used: state.used + 1, first: state.first ?? size }
+        }
+        if (limits.uniformParts) assert.equal(halves, 0)
+        else if (preferred === 8 * mib && length === gib && limits.maxParts > 100)
+          assert.ok(halves > state.used / 2, `${halves} halves`)
+      }
+    }
+  })
+}
