@@ -27,23 +27,29 @@ interface Snippet {
   readonly title: string
   readonly language: string
   readonly code: string
+  /** The program that the page shows before it. */
+  readonly program: string
 }
 
 const snippets: Snippet[] = []
 for (const page of pages) {
   const text = await readFile(join(root, page), 'utf8')
+  let program = ''
   for (const match of text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)) {
     const line = text.slice(0, match.index).split('\n').length
-    snippets.push({ title: `${page}:${line}`, language: match[1] ?? '', code: (match[2] ?? '').trim() })
+    const [, language = '', code = ''] = match
+    if (language === 'ts') program = code.trim()
+    snippets.push({ title: `${page}:${line}`, language, code: code.trim(), program })
   }
 }
 
 before(() => mkdir(scratch, { recursive: true }))
 after(() => rm(scratch, { recursive: true, force: true }))
 
-for (const { title, language, code } of snippets) {
+for (const { title, language, code, program } of snippets) {
   if (language === 'ts') test(`${title}, run as a program, does what it says`, () => runProgram(title, code))
-  else if (language === 'sh') for (const line of code.split('\n')) test(`${title}: ${line}`, (t) => runCommand(line, t))
+  else if (language === 'sh')
+    for (const line of code.split('\n')) test(`${title}: ${line}`, (t) => runCommand(line, program, t))
 }
 
 test('the pages have snippets to run', () => {
@@ -65,8 +71,8 @@ function isServer(name: string): boolean {
   return name.endsWith('.ts') && !['webhook-receiver.ts', 'bun.ts', 'deno.ts', 'aws-lambda.ts'].includes(name)
 }
 
-async function runProgram(title: string, code: string): Promise<void> {
-  const file = join(scratch, `${title.replaceAll(/\W/g, '-')}.ts`)
+async function runProgram(title: string, code: string, extension = '.ts'): Promise<void> {
+  const file = join(scratch, title.replaceAll(/\W/g, '-') + extension)
   if (code.includes('listen(8080)')) {
     const port = await freePort()
     await writeFile(file, `${code.replace('8080', String(port))}.on('listening', () => console.log('listening'))\n`)
@@ -83,7 +89,10 @@ async function runProgram(title: string, code: string): Promise<void> {
   }
 }
 
-async function runCommand(text: string, t: TestContext): Promise<void> {
+async function runCommand(text: string, program: string, t: TestContext): Promise<void> {
+  // The package is this one.
+  if (text === 'npm install fileloft') return
+  if (text === 'node server.mts') return runProgram('server', program, '.mts')
   // What a page calls its folder is a temporary one here.
   const line = (await toServerCommand(text))?.replace(/FILELOFT_DATA_DIR=\S+ /, '') ?? null
   if (line === null) return
@@ -210,7 +219,7 @@ async function storageFor(line: string): Promise<Storage | null> {
 
 /** Runs a program (a file) or a command line until it says that it listens, then `work`, then ends it. */
 async function withServer(command: string, environment: Record<string, string>, work: () => Promise<void>) {
-  const isFile = command.endsWith('.ts')
+  const isFile = /\.m?ts$/.test(command)
   const program = isFile ? process.execPath : 'bash'
   const words = isFile ? [command] : ['-c', command.replace(/(npm start|npx fileloft)/, 'exec $1')]
   // A group of its own: npm and npx start the server as a child of theirs.

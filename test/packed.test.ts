@@ -10,6 +10,7 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { Miniflare } from 'miniflare'
 import { temporaryDirectory } from './cli-support.ts'
+import { startProgram } from './servers/program.ts'
 import { missing } from './servers/versions.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -53,11 +54,15 @@ void describe('the packed package', () => {
   test('the tarball has what runs and what an editor shows, and nothing of the tests or of this machine', async () => {
     const { stdout } = await run('tar', ['-tzf', tarball])
     const files = stdout.trim().split('\n')
-    for (const file of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'src/index.ts']) {
+    const demo = ['index.html', 'page.js', 'page.css', 'licenses.txt'].map((file) => `dist/demo/${file}`)
+    const own = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'src/index.ts', ...demo]
+    const linked = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/\]\(((?:docs|examples)\/[^)#]+)/g)]
+    assert.ok(linked.length > 10)
+    for (const file of [...own, ...linked.map(([, file = '']) => file)]) {
       assert.ok(files.includes(`package/${file}`), `${file} is not in it`)
     }
     assert.deepEqual(
-      files.filter((file) => !/^package\/((dist|src)\/|[\w.]+$)/.test(file)),
+      files.filter((file) => !/^package\/((dist|src|examples)\/|docs\/[\w-]+\.md$|[\w.]+$)/.test(file)),
       [],
     )
     for (const map of files.filter((file) => file.endsWith('.map'))) {
@@ -116,6 +121,32 @@ void describe('the packed package', () => {
   test('the command: npx fileloft, as installed, tells its version', async () => {
     const { stdout } = await run('npx', ['--offline', 'fileloft', '--version'], { cwd: installed })
     assert.match(stdout, /^(fileloft )?\d+\.\d+\.\d+\n$/)
+  })
+
+  test('the command: fileloft --demo, as installed, shows the page and its script', async () => {
+    const command = join(installed, 'node_modules/.bin/fileloft')
+    await using server = await startProgram({
+      name: 'fileloft --demo',
+      command,
+      args: ({ port, folder: data }) => ['--demo', '--bind', `127.0.0.1:${port}`, '--data-dir', data],
+      ready: { path: '/healthz' },
+    })
+    for (const path of ['/', '/demo/page.js', '/demo/page.css']) {
+      const answer = await fetch(`http://127.0.0.1:${server.port}${path}`)
+      assert.equal(answer.status, 200, path)
+      assert.ok((await answer.text()).length > 500, path)
+    }
+  })
+
+  test('a program in TypeScript, run by Node as it is: takes an upload', async () => {
+    const path = project('typescript', ['aws4fetch'])
+    await using server = await startProgram({
+      name: 'node node.ts',
+      command: process.execPath,
+      args: () => [join(path, 'node.ts')],
+      ready: { line: /listening on .*port: (\d+)/ },
+    })
+    await upload(`http://127.0.0.1:${server.port}`)
   })
 
   for (const [file, packages] of [

@@ -10,6 +10,7 @@ interface Step {
   readonly with?: Readonly<Record<string, unknown>>
 }
 interface Job {
+  readonly needs?: string
   readonly 'runs-on': string
   readonly 'timeout-minutes'?: number
   readonly permissions?: Readonly<Record<string, string>>
@@ -78,8 +79,12 @@ test('ci.yml: runs .ci/run for changes on main and for those proposed, and nothi
   assert.match(commands[0] ?? '', /(^| )\.ci\/run$/)
 })
 
-test('release.yml: for tags only, and publishes by npm run release', () => {
-  const { workflow, steps } = load('release.yml')
+test('release.yml: for tags only, and publishes by npm run release after all that ci.yml checks', () => {
+  const { workflow } = load('release.yml')
   assert.deepEqual(workflow.on, { push: { tags: ['v*'] } })
-  assert.ok(steps.some(({ run = '' }) => run.endsWith(' npm run release')))
+  const { check, publish } = workflow.jobs
+  assert.deepEqual(check?.steps, load('ci.yml').workflow.jobs['check']?.steps)
+  assert.deepEqual(check?.permissions, { contents: 'read' })
+  assert.equal(publish?.needs, 'check')
+  assert.ok(publish.steps.some(({ run = '' }) => run.endsWith(' npm run release')))
 })
