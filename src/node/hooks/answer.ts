@@ -54,10 +54,7 @@ export function readAnswer(text: string): Answer {
 export function toCreation(answer: Answer): Creation {
   const { RejectUpload, ChangeFileInfo } = answer
   if (RejectUpload === true) throw refusal(answer, 'The upload was rejected')
-  const { ID, MetaData, Storage } = ChangeFileInfo ?? {}
-  if (Object.keys(Storage ?? {}).length > 0) {
-    throw new HookError('it answered ChangeFileInfo.Storage, which has no counterpart here; choose a place by an ID')
-  }
+  const { ID, MetaData } = ChangeFileInfo ?? {}
   const reply = toReply(answer)
   return {
     ...(typeof ID === 'string' && ID !== '' && { id: ID }),

@@ -22,6 +22,10 @@ export interface Subject extends Omit<RequestInfo, 'request'> {
  * is none, and neither is the `Idempotency-Key`, which names a request.
  */
 const credentials = /auth(?!ors?(?:-|$))|cookie|token|secret|(?<!idempotency-?)key|jwt|signature|session|password/i
+export function isCredential(name: string): boolean {
+  return credentials.test(name)
+}
+
 /** Names of headers with addresses (`X-Original-URL`), whose query may hold a signature. */
 const addresses = /^(?:referer|.*-(?:uri|url|path))$/i
 
@@ -41,7 +45,7 @@ export function writeMessage(
   const { claims } = context ?? {}
   const wanted = forwarded.map((name) => name.toLowerCase())
   // Events that are kept lie beside the uploads for a while, where credentials do not belong.
-  const isOmitted = (name: string) => isKept(type) && credentials.test(name) && !wanted.includes(name)
+  const isOmitted = (name: string) => isKept(type) && isCredential(name) && !wanted.includes(name)
   const Event = {
     Upload: describeUpload(upload, place),
     HTTPRequest: {
