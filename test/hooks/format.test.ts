@@ -149,14 +149,6 @@ test('pre-create, ChangeFileInfo and HTTPResponse: other id and metadata, header
   assert.deepEqual([Upload.ID, Upload.MetaData], ['team/abc-1', { 'my-custom-field': 'ä', other: '' }])
 })
 
-test('pre-create, ChangeFileInfo.Storage: 500, said in the log, and nothing is stored', async () => {
-  await using running = await serve(() => ({ ChangeFileInfo: { Storage: { Path: './elsewhere' } } }))
-  const { receiver, server } = running
-  assert.equal((await post(server.url, { 'Upload-Length': '5' })).status, 500)
-  await server.logged(({ err }) => /ChangeFileInfo\.Storage, which has no counterpart/.test(JSON.stringify(err ?? '')))
-  assert.deepEqual(receiver.of('post-create'), [])
-})
-
 test('pre-finish adds to the answer, also of a HEAD that finishes what a failure has left undone', async () => {
   let failures = 1
   await using running = await serve(

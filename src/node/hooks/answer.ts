@@ -6,7 +6,14 @@ import { HookError } from './failure.ts'
 
 // Go takes null for a field that is not there, and knows no other fields than these.
 const optional = <T>(schema: v.GenericSchema<unknown, T>) => v.nullish(schema)
-const texts = v.record(v.string(), v.string())
+/** To Go a null among texts is the empty one. */
+const texts = v.record(
+  v.string(),
+  v.pipe(
+    optional(v.string()),
+    v.transform((text) => text ?? ''),
+  ),
+)
 const answerSchema = v.object({
   HTTPResponse: optional(
     v.object({
@@ -24,7 +31,7 @@ const answerSchema = v.object({
 export type Answer = v.InferOutput<typeof answerSchema>
 
 /**
- * Reads an answer; nothing at all means: go on.
+ * Reads an answer; nothing at all means: go on, and so does null.
  * @throws HookError when it makes no sense.
  */
 export function readAnswer(text: string): Answer {
@@ -35,6 +42,7 @@ export function readAnswer(text: string): Answer {
   } catch (error) {
     throw new HookError(`its answer is not JSON: ${excerpt(text)}`, { cause: error })
   }
+  if (value === null) return {}
   if (Array.isArray(value)) throw new HookError('its answer makes no sense: it is a list')
   const result = v.safeParse(answerSchema, spelled(value))
   if (result.success) return result.output
@@ -46,10 +54,7 @@ export function readAnswer(text: string): Answer {
 export function toCreation(answer: Answer): Creation {
   const { RejectUpload, ChangeFileInfo } = answer
   if (RejectUpload === true) throw refusal(answer, 'The upload was rejected')
-  const { ID, MetaData, Storage } = ChangeFileInfo ?? {}
-  if (Object.keys(Storage ?? {}).length > 0) {
-    throw new HookError('it answered ChangeFileInfo.Storage, which has no counterpart here; choose a place by an ID')
-  }
+  const { ID, MetaData } = ChangeFileInfo ?? {}
   const reply = toReply(answer)
   return {
     ...(typeof ID === 'string' && ID !== '' && { id: ID }),

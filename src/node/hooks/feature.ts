@@ -13,7 +13,7 @@ import { writeMessage } from './message.ts'
 import { meteredTransport } from './metered.ts'
 import type { StoredEvent } from './outbox.ts'
 import { openOutbox, openTransport } from './open.ts'
-import { placesOf } from './place.ts'
+import { acceptPlace, placesOf } from './place.ts'
 import { startTakeovers } from './takeover.ts'
 import type { Message, Transport } from './transport.ts'
 import type { BlockingType, HookType, KeptType } from './types.ts'
@@ -112,7 +112,11 @@ function createFeature(
       if (!sends(type)) return
       await refuseUsed(event, storage)
       const asked = writeMessage(type, `${type}_${randomUUID()}`, event, null, forwarded)
-      return ask(transport, asked, { timeoutMs, retries }, toCreation)
+      return ask(transport, asked, { timeoutMs, retries }, (answer) => {
+        const creation = toCreation(answer)
+        acceptPlace(answer.ChangeFileInfo?.Storage, creation.id ?? event.upload.id, place, log)
+        return creation
+      })
     },
 
     onCreated: (event) => keep('post-create', event),

@@ -1,4 +1,5 @@
 import { HookError, reasonOf } from './failure.ts'
+import { isCredential } from './message.ts'
 import { type Secret, signatureHeaders } from './signature.ts'
 import { maxAnswerBytes, type Message, type Transport } from './transport.ts'
 
@@ -25,7 +26,44 @@ export function httpTransport(url: string, secrets: readonly Secret[]): Transpor
   }
 }
 
-async function post(url: string, message: Message, secrets: readonly Secret[], signal: AbortSignal): Promise<Response> {
+/** Sends it, also to where the receiver sends us with the same method and body. */
+async function post(
+  address: string,
+  message: Message,
+  secrets: readonly Secret[],
+  signal: AbortSignal,
+): Promise<Response> {
+  let url = new URL(address)
+  let { headers } = message
+  for (let hops = 0; ; hops++) {
+    const response = await postOnce(url, { ...message, headers }, secrets, signal)
+    const next = hops < mostHops ? redirectOf(response, url) : null
+    if (next === null) return response
+    await response.body?.cancel()
+    // What is meant for one server is not for another one.
+    if (next.origin !== url.origin) headers = withoutCredentials(headers)
+    url = next
+  }
+}
+
+/** As many as Go's client follows. */
+const mostHops = 10
+
+/**
+ * Where to go instead; null for nowhere. The other redirects ask for a GET, which would tell nobody of the event, and
+ * what was encrypted stays so.
+ */
+function redirectOf({ status, headers }: Response, from: URL): URL | null {
+  if (status !== 307 && status !== 308) return null
+  const next = URL.parse(headers.get('location') ?? 'none:', from)
+  return next?.protocol === 'https:' || next?.protocol === from.protocol ? next : null
+}
+
+function withoutCredentials(headers: Message['headers']): Message['headers'] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isCredential(name)))
+}
+
+async function postOnce(url: URL, message: Message, secrets: readonly Secret[], signal: AbortSignal) {
   try {
     return await fetch(url, {
       method: 'POST',
@@ -36,7 +74,6 @@ async function post(url: string, message: Message, secrets: readonly Secret[], s
         ...signatureHeaders(secrets, message.eventId, message.body),
       },
       body: message.body,
-      // What is signed for one address is not for another one.
       redirect: 'manual',
       signal,
     })

@@ -17,9 +17,16 @@ export interface Subject extends Omit<RequestInfo, 'request'> {
   readonly context: RequestContext | undefined
 }
 
-/** What a client, or a proxy for it, proves who it is with. Kept nowhere, unless somebody wants it forwarded. */
-const credentials = /auth|cookie|token|secret|key|jwt|signature|session|password/i
-/** Names of headers with addresses, whose query may hold a signature. */
+/**
+ * What a client, or a proxy for it, proves who it is with. Kept nowhere, unless somebody wants it forwarded. `X-Author`
+ * is none, and neither is the `Idempotency-Key`, which names a request.
+ */
+const credentials = /auth(?!ors?(?:-|$))|cookie|token|secret|(?<!idempotency-?)key|jwt|signature|session|password/i
+export function isCredential(name: string): boolean {
+  return credentials.test(name)
+}
+
+/** Names of headers with addresses (`X-Original-URL`), whose query may hold a signature. */
 const addresses = /^(?:referer|.*-(?:uri|url|path))$/i
 
 /**
@@ -38,7 +45,7 @@ export function writeMessage(
   const { claims } = context ?? {}
   const wanted = forwarded.map((name) => name.toLowerCase())
   // Events that are kept lie beside the uploads for a while, where credentials do not belong.
-  const isOmitted = (name: string) => isKept(type) && credentials.test(name) && !wanted.includes(name)
+  const isOmitted = (name: string) => isKept(type) && isCredential(name) && !wanted.includes(name)
   const Event = {
     Upload: describeUpload(upload, place),
     HTTPRequest: {
@@ -95,11 +102,12 @@ function addressOf({ remoteAddress, remotePort = 0 }: Subject): string {
 
 /** Go's spelling: `upload-length` is `Upload-Length`. */
 function headersOf(
-  { headers }: Request,
+  { headers, url }: Request,
   isOmitted: (name: string) => boolean,
   withoutQuery: boolean,
 ): Record<string, string[]> {
-  const all: Record<string, string[]> = {}
+  // HTTP/2 has the host in its request line, and so in the address alone.
+  const all: Record<string, string[]> = { Host: [url.split('/', 3)[2] ?? ''] }
   for (const [name, value] of headers) {
     if (isOmitted(name)) continue
     all[canonical(name)] = [withoutQuery && addresses.test(name) ? value.replace(/\?.*$/, '') : value]
