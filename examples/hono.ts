@@ -11,6 +11,7 @@ const handler = createTusHandler({
   onCreate({ upload }) {
     if (upload.metadata === null) throw new TusError('rejected', 'Send a filename in Upload-Metadata', { status: 422 })
   },
+  onFinish: ({ upload }) => console.log(`${upload.id} is complete: ${upload.offset} bytes`),
 })
 
 const app = new Hono()

@@ -20,7 +20,7 @@ export interface Task extends Selection {
   /** Options of the store, as far as JSON carries them. */
   readonly options?: object
   /** What serves, on Node. @default node:http */
-  readonly server?: 'express' | 'fastify' | 'lambda'
+  readonly server?: 'express' | 'fastify' | 'hono' | 'lambda'
 }
 
 const task = JSON.parse(process.argv[2] ?? '{"store":"memory"}') as Task

@@ -23,6 +23,7 @@ void describe('an upload that is interrupted twice', () => {
     [deno, 'deno.ts', []],
     [node24, 'express.ts', ['node_modules/express']],
     [node24, 'fastify.ts', ['node_modules/fastify']],
+    [node24, 'hono.ts', ['node_modules/hono', 'node_modules/@hono/node-server']],
   ] as const) {
     const skip = program.command === null && `${program.name} is not installed: npm run runtimes`
     void test(`${program.name}, examples/${example}`, { skip }, async () => {

@@ -107,6 +107,17 @@ void describe('frameworks', () => {
     assert.equal(answer.status, 400)
     assert.match(await (await exchange(dial, port, '/files/%ff', {}, new Set())).text(), /not a valid url/)
   })
+
+  void test('Hono on Node, a path with a backslash: 400 by @hono/node-server, without a body', async (t) => {
+    const { port, stop } = await serveExample(node24, 'hono.ts', [
+      'node_modules/hono',
+      'node_modules/@hono/node-server',
+    ])
+    t.after(stop)
+    const answer = await exchange(dial, port, '/files/..\\secret', {}, new Set())
+    assert.equal(answer.status, 400)
+    assert.equal(await answer.text(), '')
+  })
 })
 
 async function create(port: number, length: number): Promise<string> {
