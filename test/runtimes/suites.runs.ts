@@ -24,7 +24,8 @@ const noServer = 'its server is not installed: npm run servers'
 const undecodable = String.raw`^ids: every method on /files/(%c0|%e0|%ff|%ed|%: |%2: |%zz|a%)`
 const backslashes = String.raw`^ids: every method on /files/\.\.\\`
 const streamed =
-  '^(interruption|pace|locking|invariants)|break|broken|stand|without end|give|declares one byte more|beside|while' +
+  '^(interruption|pace|locking|invariants):|connection breaks|broken right there|without end|stands still|gives way to' +
+  '|declares one byte more than the length|(final upload|sweep\\(\\)) beside a PATCH' +
   '|is answered so and nothing is changed or disturbed|trusted: http:|behind a prefix'
 
 const { node22, node24, node26, bun, deno } = programs
