@@ -137,17 +137,27 @@ function toResponse(
   { request, platform, caller }: Opening,
   { cors, state }: Server,
 ): Response {
-  const all: Record<string, string> = { ...commonHeaders, ...platform?.answerHeaders, ...headers }
+  const all: Record<string, string> = { ...commonHeaders, ...headers }
   try {
     cors(request, all)
   } catch (error) {
     // An origin rule that throws allows nobody.
     state.report(error, caller)
   }
+  if (platform?.answerHeaders !== undefined) addMissing(all, platform.answerHeaders)
   if (request.method === 'HEAD') return new Response(null, { status, headers: all })
   // Without it servers fall back to chunks, even for nothing.
   if (body === undefined && status !== 204 && status !== 304) all['Content-Length'] ??= '0'
   return new Response(body ?? null, { status, headers: all })
+}
+
+/** The same name in another case would be sent as well, and read as one header with both values. */
+function addMissing(all: Record<string, string>, more: Readonly<Record<string, string>>): void {
+  for (const name in more) {
+    const lower = name.toLowerCase()
+    const isThere = Object.keys(all).some((known) => known.length === lower.length && known.toLowerCase() === lower)
+    if (!isThere) all[name] = more[name] ?? ''
+  }
 }
 
 async function route(opening: Opening, server: Server): Promise<Answer> {

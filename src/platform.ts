@@ -22,7 +22,10 @@ export interface Platform {
   readonly waitUntil?: (work: Promise<unknown>) => void
   /** Whether the connection itself is encrypted, for the scheme of `Location`. */
   readonly encrypted?: boolean
-  /** Headers for the answer, whatever it is, beside the handler's own: what names the request in a log, say. */
+  /**
+   * Headers for the answer, whatever it is: what names the request in a log, say. Where the handler or a hook has one of
+   * that name, theirs is sent.
+   */
   readonly answerHeaders?: Readonly<Record<string, string>>
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 /** Limits for clients, on the running server and in the ledger that keeps account of them. */
 import assert from 'node:assert/strict'
 import { connect as connectHttp2 } from 'node:http2'
@@ -373,6 +374,36 @@ test('HTTP/2 without TLS: a client that dies in the middle of a body gives its p
   // As the system does it for a process that was killed: no word of HTTP/2, just the end.
   socket.end()
   await until(409)
+  session.destroy()
+})
+
+test('HTTP/2 without TLS: a body that is refused once it has begun ends its stream and gives its place back', async () => {
+  await using server = await startServer({
+    env: { FILELOFT_ENABLE_H2C: 'true', FILELOFT_MAX_ACTIVE_UPLOADS: '1', FILELOFT_LOG: 'info' },
+  })
+  const [url, other] = [await createUpload(server.origin, 1000), await createUpload(server.origin, 5)]
+  const session = connectHttp2(server.origin)
+  const send = (to: string, body: Buffer) => {
+    const stream = session.request({
+      ':method': 'PATCH',
+      ':path': new URL(to).pathname,
+      ...tus,
+      'upload-offset': '0',
+      'content-type': 'application/offset+octet-stream',
+    })
+    stream.on('error', () => undefined)
+    stream.resume()
+    stream.end(body)
+    return stream
+  }
+  // Far more than the upload's length, and than the connection takes at once.
+  const tooLong = send(url, Buffer.alloc(8 << 20))
+  const [head] = (await once(tooLong, 'response')) as [{ ':status': number }]
+  assert.equal(head[':status'], 413)
+  await once(tooLong, 'close')
+  const next = send(other, Buffer.from('hello'))
+  const [answer] = (await once(next, 'response')) as [{ ':status': number }]
+  assert.equal(answer[':status'], 204)
   session.destroy()
 })
 

@@ -69,11 +69,12 @@ function taken(id: string, why: string): StoreError {
   return new StoreError('exists', `The id ${JSON.stringify(id)} is taken: ${why}`)
 }
 
-/** Whether what lies where the record goes is not the rest of an upload that was being removed. */
+/** Whether what lies where the record goes is not the rest of an upload that was being removed, or made. */
 function isForeign(place: Place, id: string): boolean {
   const stats = fs.lstatSync(place.info, { throwIfNoEntry: false })
   if (stats === undefined) return false
   if (!stats.isFile()) return true
+  if (stats.size === 0) return false
   try {
     const text = readRecordText(place.info)
     return text === null || parseRecord(text, place.info).id !== id

@@ -22,8 +22,8 @@ export interface Directory {
   /** A path for a temporary file that nobody else uses. */
   temporary(): string
   /**
-   * Writes the first record of an upload that nobody knows of yet; until it is whole there is none. False when something
-   * is in its place. A temporary file that is renamed would cost every creation two more entries, and on Linux renames
+   * Writes the first record of an upload that nobody knows of yet; an empty one is none. False when something is in its
+   * place. A temporary file that is renamed would cost every creation two more entries, and on Linux renames
    * between two folders wait for each other, all of a file system.
    */
   createRecord(upload: FileUpload, durable: boolean): Promise<boolean>
@@ -99,14 +99,17 @@ export function openDirectory(root: string, sync: Sync): Directory {
         throw storeError(error, `The record ${info} cannot be written`)
       }
       try {
-        await writeAll(fd, bytes)
-        if (durable) await fileSync(fd)
+        try {
+          await writeAll(fd, bytes)
+          if (durable) await fileSync(fd)
+        } finally {
+          // Network file systems tell here that it did not fit.
+          fs.closeSync(fd)
+        }
         return true
       } catch (error) {
         discard(info)
         throw storeError(error, `The record ${info} cannot be written`)
-      } finally {
-        fs.closeSync(fd)
       }
     },
 

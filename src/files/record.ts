@@ -49,7 +49,8 @@ export function formatRecord(upload: FileUpload): string {
 export const maxRecordBytes = 16 << 20
 
 /**
- * The text of a record file; null when something else than a file is there (a folder, a pipe, links in a circle).
+ * The text of a record file; null when something else than a file is there (a folder, a pipe, links in a circle), or an
+ * empty one: a record that is being written, or was not before its server died. Nobody was told of its upload.
  * @throws StoreError with code `corrupt` when it is too long for a record; what the system says when it is missing or
  * cannot be read.
  */
@@ -64,8 +65,10 @@ export function readRecordText(path: string): string | null {
   }
   try {
     // Nearly every record is shorter, and asking for the size first would be another call to the system.
-    const count = fs.readSync(fd, page, 0, page.length, null)
-    return count > 0 && count < page.length ? page.toString('utf8', 0, count) : readOther(fd, path)
+    const count = fs.readSync(fd, page, 0, page.length, 0)
+    // Its last byte says whether it is whole; what is longer, or no record of this store, is looked at more closely.
+    const isWhole = count < page.length && page[count - 1] === endOfObject
+    return isWhole ? page.toString('utf8', 0, count) : readOther(fd, path)
   } catch (error) {
     if (noFile.has(errorCode(error))) return null
     throw error
@@ -77,9 +80,11 @@ export function readRecordText(path: string): string | null {
 /** What most records are read into. */
 const page = Buffer.allocUnsafeSlow(4096)
 
+const endOfObject = '}'.charCodeAt(0)
+
 function readOther(fd: number, path: string): string | null {
   const stats = fs.fstatSync(fd)
-  if (!stats.isFile()) return null
+  if (!stats.isFile() || stats.size === 0) return null
   if (stats.size > maxRecordBytes) throw corrupt(path, `it has ${stats.size} bytes`)
   const bytes = Buffer.allocUnsafe(stats.size)
   let done = 0
@@ -89,8 +94,8 @@ function readOther(fd: number, path: string): string | null {
   return bytes.toString('utf8', 0, done)
 }
 
-/** What the system says of links in a circle, sockets, folders, and pipes that somebody writes to. */
-const noFile: ReadonlySet<string> = new Set(['ELOOP', 'ENXIO', 'EISDIR', 'EAGAIN'])
+/** What the system says of links in a circle, sockets, folders and pipes. */
+const noFile: ReadonlySet<string> = new Set(['ELOOP', 'ENXIO', 'EISDIR', 'ESPIPE'])
 
 /**
  * Reads a record, with an offset of 0: the data file tells the real one.

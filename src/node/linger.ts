@@ -16,18 +16,22 @@ const lingerBytes = 64 * 1024 * 1024
  */
 export function closeUnlessComplete(incoming: Incoming, outgoing: Outgoing): void {
   if ('stream' in incoming) {
-    if (!isComplete(incoming)) resetAfter(incoming, outgoing)
+    if (!isComplete(incoming)) resetAfter(incoming)
   } else if (!('stream' in outgoing) && hasBody(incoming) && !incoming.readableEnded) {
     if (incoming.complete) outgoing.once('finish', () => incoming.resume())
     else lingerAfter(incoming, outgoing)
   }
 }
 
-function resetAfter({ stream }: Http2ServerRequest, outgoing: Outgoing): void {
-  outgoing.once('finish', () => {
+function resetAfter(incoming: Http2ServerRequest): void {
+  const { stream } = incoming
+  // Not the answer's own `finish`: that comes with the end of the stream, which is what this brings about.
+  stream.once('finish', () => {
     // After the frames of the answer, which leave in this turn.
     setImmediate(() => {
       if (!stream.closed) stream.close(0)
+      // A stream whose body was begun and left does not end before all that has arrived is taken.
+      incoming.resume()
     })
   })
 }

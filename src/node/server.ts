@@ -1,5 +1,5 @@
 import type { SecureContextOptions } from 'node:tls'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
 import { combineHooks } from '../combine.ts'
 import { createTusHandler } from '../handler.ts'
 import type { UploadEvent } from '../hooks.ts'
@@ -99,9 +99,11 @@ export async function startServer(
       cutWhenStuck(incoming, outgoing, config.idleTimeout * 1000)
       return response
     }
-    const errorHandler = () => {
+    const errorHandler = (error: unknown) => {
       nameAnswer(exchange)
-      return new Response('The request cannot be understood\n', { status: 400 })
+      if (error instanceof RequestError) return new Response('The request cannot be understood\n', { status: 400 })
+      logs.server.error({ ...namesOf(exchange), err: error }, 'request failed')
+      return new Response('Internal error\n', { status: 500 })
     }
     // One for each request costs less than finding in a map what belongs to it.
     void getRequestListener(answer, { ...listenerOptions, errorHandler })(incoming, outgoing)

@@ -49,8 +49,8 @@ export interface FileStoreOptions {
  *   `{type: "final", value, partials}`), `createdAt` and `expiresAt` (milliseconds, the latter may be null), `joined`
  *   (true for a final upload whose bytes are put together) and `unverifiedFrom` (an offset or null: bytes from there on
  *   await their checksum and do not count). It is replaced as a whole, by writing another file, syncing it where
- *   `sync` says so, and renaming it; only the digit of `completed` is set in its place.
- * - `.tmp/` (records being written), `.finals/` (which final uploads wait for which partial ones).
+ *   `sync` says so, and renaming it; only the first one, and the digit of `completed`, are written in its place.
+ * - `.tmp/` (records that are to replace others), `.finals/` (which final uploads wait for which partial ones).
  *
  * Files without a record are not the store's (a record is a file of at most 16 MiB): they are never touched, and their names count as taken. Ids that end
  * in `.info`, in any segment, cannot be stored. Symbolic links are followed where somebody with access to the
@@ -165,7 +165,8 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
     async finalsOf(partialId) {
       try {
         const ids = await markedFinals(root, partialId)
-        return ids.filter((id) => waitsFor(find(id), partialId))
+        // One that cannot be read must not keep the others waiting.
+        return ids.filter((id) => waitsFor(readable(id), partialId))
       } catch (error) {
         throw storeError(error, `The final uploads of ${partialId} cannot be listed`)
       }

@@ -14,7 +14,6 @@ describe('fileStore, records', () => {
   const final = { type: 'final', value: 'v', partials: ['a'] }
 
   const bad: [string, string | Buffer | object, RegExp][] = [
-    ['empty', '', /not JSON/],
     ['torn', JSON.stringify(valid).slice(0, 50), /not JSON/],
     ['zeros', Buffer.alloc(200), /not JSON/],
     ['an array', [], /not an object/],
@@ -64,6 +63,45 @@ describe('fileStore, records', () => {
     const store = fileStore({ directory })
     assert.equal(await store.get('x'), null)
     assert.deepEqual(await list(store.incomplete()), [])
+    await store.create(planned('x', { length: 9 }))
+    assert.equal((await store.get('x'))?.length, 9)
+  })
+
+  test('an empty record, as a creation that is cut short leaves it: unknown; without bytes the id can be used', async () => {
+    const directory = folder()
+    for (const id of ['x', 'y']) fs.writeFileSync(join(directory, `${id}.info`), '')
+    fs.writeFileSync(join(directory, 'x'), '')
+    const store = fileStore({ directory })
+    assert.deepEqual([await store.get('x'), await store.get('y')], [null, null])
+    assert.deepEqual(await list(store.incomplete()), [])
+    await assert.rejects(store.create(planned('x')), storeError('exists'))
+    await store.create(planned('y', { length: 9 }))
+    assert.equal((await store.get('y'))?.length, 9)
+  })
+
+  test('a final upload whose record cannot be read: the others that wait for the same partial are told', async () => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    await store.create(planned('a', { concat: { type: 'partial' } }))
+    for (const id of ['good', 'torn']) await store.create(planned(id, { concat: { ...final, type: 'final' } }))
+    fs.writeFileSync(join(directory, 'torn.info'), '{"fileloft"')
+    assert.deepEqual(await store.finalsOf('a'), ['good'])
+  })
+
+  test('closing a new record fails (network file systems tell so that it did not fit): nothing of it stays', async (t) => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    await store.create(planned('first'))
+    const real = fs.closeSync
+    let closes = 0
+    t.mock.method(fs, 'closeSync', (fd: number) => {
+      real(fd)
+      // The data file's comes first.
+      if (++closes === 2) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'close' })
+    })
+    await assert.rejects(store.create(planned('x')), storeError('full'))
+    t.mock.restoreAll()
+    assert.equal(await store.get('x'), null)
     await store.create(planned('x', { length: 9 }))
     assert.equal((await store.get('x'))?.length, 9)
   })
