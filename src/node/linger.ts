@@ -27,11 +27,13 @@ function resetAfter(incoming: Http2ServerRequest): void {
   const { stream } = incoming
   // Not the answer's own `finish`: that comes with the end of the stream, which is what this brings about.
   stream.once('finish', () => {
-    // After the frames of the answer, which leave in this turn.
+    // After the frames of the answer, which leave in this turn. A body that was begun and left has to flow first: its
+    // stream would not end, or its client not be told.
     setImmediate(() => {
-      if (!stream.closed) stream.close(0)
-      // A stream whose body was begun and left does not end before all that has arrived is taken.
       incoming.resume()
+      setImmediate(() => {
+        if (!stream.closed) stream.close(0)
+      })
     })
   })
 }
