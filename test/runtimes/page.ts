@@ -19,7 +19,7 @@ export const sections = (await readFile(join(root, 'docs/runtimes.md'), 'utf8'))
   .map((text): Section => {
     const blocks = [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
     const code = (language: string) => blocks.filter((block) => block[1] === language).map((block) => block[2] ?? '')
-    const [, file = '', example = ''] = /^`(.*?)`, from \[examples\/(.*?)\]\(\.\.\/examples\//m.exec(text) ?? []
+    const [, file = '', example = ''] = /^`(.*?)`, from\s+\[examples\/(.*?)\]\(\.\.\/examples\//m.exec(text) ?? []
     return {
       title: text.split('\n')[0] ?? '',
       file,
