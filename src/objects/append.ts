@@ -23,6 +23,7 @@ export async function appendBody(
       const result = await gathering.next(iterator)
       if (result.done === true) return await gathering.end()
       await gathering.add(result.value)
+      options.freeChunk?.(result.value)
     }
   } catch (error) {
     await gathering.fail()
