@@ -1,6 +1,6 @@
 import type { AppendOptions } from '../store.ts'
 import { type Engine, mayForget, restOf, tooLong } from './engine.ts'
-import { gather } from './gather.ts'
+import { gather, type Gathering } from './gather.ts'
 import type { ObjectUpload, Rest } from './record.ts'
 
 /** Appends a body to an upload: what came of it is in the record, or with whoever completes the upload. */
@@ -12,12 +12,8 @@ export async function appendBody(
 ): Promise<ObjectUpload> {
   // Its record knows nothing of parts any more.
   if (upload.stored) return takeNothing(upload, body)
-  const rest = await restOf(engine, upload)
-  const before = { ...upload, rest, tailBytes: rest.tail.byteLength }
-  // The caller keeps its record to the end; its tail is memory that no budget counts.
-  if (mayForget(options)) (upload as { rest: Rest | null }).rest = null
+  const gathering = await begin(engine, upload, options)
   const iterator = body[Symbol.asyncIterator]()
-  const gathering = gather(engine, before, options)
   try {
     for (;;) {
       const result = await gathering.next(iterator)
@@ -33,6 +29,15 @@ export async function appendBody(
   } finally {
     gathering.close()
   }
+}
+
+/** Apart: what waits for the body would hold the tail to the end of it, though nobody looks at it any more. */
+async function begin(engine: Engine, upload: ObjectUpload, options: AppendOptions): Promise<Gathering> {
+  const rest = await restOf(engine, upload)
+  const before = { ...upload, rest, tailBytes: rest.tail.byteLength }
+  // The caller keeps its record to the end; its tail is memory that no budget counts.
+  if (mayForget(options)) (upload as { rest: Rest | null }).rest = null
+  return gather(engine, before, options)
 }
 
 /** A body for an upload that is whole: it may still throw at its end. */

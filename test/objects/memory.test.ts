@@ -1,6 +1,8 @@
 /** Uploads that wait for memory, and slow ones that give theirs back. */
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { BufferMemory } from '../../src/objects/observer.ts'
 import {
   another,
@@ -247,3 +249,39 @@ test('memory: sixteen uploads of one part or of several, on a slow storage; what
     for (const [n, source] of sources.entries()) await assertWhole(bucket, `u${n}`, source)
   }
 })
+
+for (const [title, first] of [
+  ['waits for memory', part],
+  ['has its tail at the front of a part', 0],
+] as const) {
+  test(`memory: an append that ${title} holds the tail that it found no more`, async () => {
+    const { store } = setup({}, tight)
+    await store.create(newUpload('a', bytes.byteLength))
+    await store.append(await get(store, 'a'), body(bytes.subarray(0, 10 * kib)))
+    const other = feed()
+    await store.create(newUpload('b', bytes.byteLength))
+    const holding = store.append(await get(store, 'b'), other)
+    if (first > 0) await other.push(bytes.subarray(0, 10))
+    const found = await get(store, 'a')
+    const tail = new WeakRef(found.rest?.tail.buffer ?? assert.fail('no tail'))
+    const slow = feed()
+    const appending = store.append(found, slow, { bounded: true })
+    void slow.push(bytes.subarray(10 * kib, 10 * kib + 1))
+    await until(() => tail.deref() === undefined)
+    slow.end()
+    other.end()
+    await during(Promise.all([holding, appending]))
+    assert.equal((await get(store, 'a')).offset, 10 * kib + 1)
+  })
+}
+
+/** Collects garbage until this holds. */
+async function until(holds: () => boolean): Promise<void> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let n = 0; n < 20 && !holds(); n++) {
+    await new Promise(setImmediate)
+    collect()
+  }
+  assert.ok(holds(), 'something still holds it')
+}

@@ -20,14 +20,13 @@ export interface Task extends Selection {
   /** Options of the store, as far as JSON carries them. */
   readonly options?: object
   /** What serves, on Node. @default node:http */
-  readonly server?: 'express' | 'fastify' | 'hono' | 'lambda'
+  readonly server?: 'express' | 'fastify' | 'hono' | 'lambda' | 'nextjs' | 'sveltekit'
 }
 
 const task = JSON.parse(process.argv[2] ?? '{"store":"memory"}') as Task
-const left = await runAll(transportOf(await thisRuntime()), await rowOf(task), task, (outcome) =>
-  console.log(JSON.stringify(outcome)),
-)
-console.log(JSON.stringify({ left }))
+const say = (line: unknown) => void process.stdout.write(`${JSON.stringify(line)}\n`)
+const left = await runAll(transportOf(await thisRuntime()), await rowOf(task), task, say)
+say({ left })
 process.exit()
 
 async function thisRuntime(): Promise<Runtime> {
@@ -39,11 +38,16 @@ async function thisRuntime(): Promise<Runtime> {
     const { listen } = await import('./listen-deno.ts')
     return { name: 'Deno', capabilities: { trailers: false, answerLength: true }, listen, dial }
   }
+  const { server = 'http' } = task
+  // Who makes a `Request` of its own tells no trailers.
+  const trailers = !['lambda', 'nextjs', 'sveltekit'].includes(server)
+  const capabilities = { trailers, answerLength: server !== 'nextjs' }
+  if (server === 'nextjs' || server === 'sveltekit') {
+    const { listenApp } = await import('./listen-apps.ts')
+    return { name: 'Node', capabilities, listen: await listenApp(server), dial }
+  }
   const { listeners } = await import('./listen-node.ts')
-  const listen = listeners[task.server ?? 'http']
-  // Lambda is told no trailers.
-  const trailers = task.server !== 'lambda'
-  return { name: 'Node', capabilities: { trailers, answerLength: true }, listen, dial }
+  return { name: 'Node', capabilities, listen: listeners[server], dial }
 }
 
 type Made = { readonly store: Store; readonly locker?: Locker; readonly cleanup?: () => Promise<void> }

@@ -62,7 +62,7 @@ class BodyError extends Error {
 
 function requestHead(port: number, method: string, path: string, { headers = {}, body, trailers }: Init): Uint8Array {
   const all = new Headers(headers)
-  all.set('Host', `127.0.0.1:${port}`)
+  if (!all.has('Host')) all.set('Host', `127.0.0.1:${port}`)
   if (trailers !== undefined) all.set('Trailer', all.get('Trailer') ?? Object.keys(trailers).join(', '))
   if (body instanceof Uint8Array) all.set('Content-Length', String(body.length))
   else if (body !== undefined) {

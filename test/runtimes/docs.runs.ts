@@ -16,10 +16,15 @@ test('the page has a section for each runtime', () => {
   for (const name of ['Node', 'Bun', 'Deno', 'Cloudflare Workers', 'AWS Lambda']) assert.ok(titles.includes(name), name)
 })
 
-for (const { title, example, program, commands } of sections.filter((section) => section.program !== '')) {
+for (const { title, example, program, commands, files } of sections.filter((section) => section.program !== '')) {
   test(`${title}: the program is examples/${example}`, async () => {
     assert.equal(program, await readFile(join(root, 'examples', example), 'utf8'))
   })
+  for (const { file, example, text } of files) {
+    test(`${title}: ${file} is examples/${example}`, async () => {
+      assert.equal(text, await readFile(join(root, 'examples', example), 'utf8'))
+    })
+  }
   for (const command of commands) test(`${title}: ${command}`, () => runCommand(command, example))
 }
 

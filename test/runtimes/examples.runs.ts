@@ -1,12 +1,11 @@
 /** The examples, as a newcomer runs them, each with an upload of tus-js-client that is interrupted twice. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { transform } from 'esbuild'
 import { freePort } from '../servers/program.ts'
+import { buildSvelte, nextApp, nextCommand, svelteApp } from './apps.ts'
 import { assertStoredIn, type Folder, hashOf, newcomersFolder, root, startIn, uploadInterrupted } from './newcomer.ts'
 import { programs } from './programs.ts'
 import { startWorker } from './workerd.ts'
@@ -46,47 +45,15 @@ void describe('an upload that is interrupted twice', () => {
     }
   })
 
-  void test('Next.js, examples/nextjs', async () => {
-    const at = 'test/runtimes/node_modules'
-    await using folder = await newcomersFolder(
-      'nextjs',
-      ['next', 'react', 'react-dom', 'styled-jsx', '@next', '@swc'].map((name) => `${at}/${name}`),
-    )
-    const layout = 'export default ({ children }) => <html><body>{children}</body></html>'
-    await writeFile(join(folder.path, 'app/layout.jsx'), layout)
-    // With a file of TypeScript it would install the compiler and types, from the network.
-    const route = join(folder.path, 'app/files/[[...path]]/route')
-    await writeFile(`${route}.js`, (await transform(await readFile(`${route}.ts`, 'utf8'), { loader: 'ts' })).code)
-    await rm(`${route}.ts`)
-    const next = join(root, at, 'next/dist/bin/next')
-    await uploadTo(folder, [process.execPath, next, 'dev', '--webpack'], { NEXT_TELEMETRY_DISABLED: '1' })
+  void test('Next.js as in development, examples/nextjs', async () => {
+    await using folder = await nextApp()
+    await uploadTo(folder, nextCommand('dev', '--webpack'), { NEXT_TELEMETRY_DISABLED: '1' })
   })
 
   void test('SvelteKit with adapter-node, examples/sveltekit', async () => {
-    const at = 'test/runtimes/node_modules'
-    const needed = ['@sveltejs/kit', '@sveltejs/adapter-node', '@sveltejs/vite-plugin-svelte', 'svelte', 'vite']
-    await using folder = await newcomersFolder(
-      'sveltekit',
-      needed.map((name) => `${at}/${name}`),
-    )
-    await mkdir(join(folder.path, 'src'), { recursive: true })
-    await writeFile(join(folder.path, 'src/app.html'), '<body>%sveltekit.head%%sveltekit.body%</body>')
-    await run(process.execPath, [join(root, at, 'vite/bin/vite.js'), 'build'], { cwd: folder.path })
-    const command = [process.execPath, 'build/index.js']
-    await uploadTo(folder, command, { BODY_SIZE_LIMIT: 'Infinity' })
-    const port = await freePort()
-    await using _ = await startIn(folder, command, { PORT: String(port), HOST: '127.0.0.1' })
-    const answer = await fetch(`http://127.0.0.1:${port}/files`, {
-      method: 'POST',
-      headers: {
-        'Tus-Resumable': '1.0.0',
-        'Upload-Length': String(1 << 20),
-        'Content-Type': 'application/offset+octet-stream',
-      },
-      body: new Uint8Array(1 << 20),
-    })
-    assert.equal(answer.status, 413, 'a body over the limit of adapter-node')
-    assert.match(await answer.text(), /longer than this server takes/)
+    await using folder = await svelteApp()
+    await buildSvelte(folder)
+    await uploadTo(folder, [process.execPath, 'build/index.js'], { BODY_SIZE_LIMIT: 'Infinity' })
   })
 })
 

@@ -100,6 +100,28 @@ void describe('frameworks', () => {
     assert.match(await firstLine(port, `PATCH / HTTP/1.1\r\nHost: x\r\nContent-Length: ${129 << 20}\r\n\r\n`), / 413 /)
   })
 
+  void test('Bun, GET of a download: its bytes in chunks, without Content-Length, which HEAD tells', async () => {
+    const server = `
+      import { createTusHandler } from 'fileloft'
+      import { fileStore } from 'fileloft/stores/fs'
+      const store = fileStore({ directory: './data' })
+      const handler = createTusHandler({ path: '/files', store, downloads: true })
+      Bun.serve({ port: process.env.PORT, hostname: '127.0.0.1', fetch: (request) => handler(request) })
+      console.log('listening')`
+    await using folder = await newcomersFolder('bun.ts')
+    const port = await freePort()
+    await using _ = await startIn(folder, [...(bun.command ?? []), '-e', server], { PORT: String(port) })
+    const path = await create(port, 100_000)
+    const headers = { ...tus, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' }
+    await exchange(dial, port, path, { method: 'PATCH', headers, body: bytesOf(100_000) }, new Set())
+    const answer = await exchange(dial, port, path, {}, new Set())
+    assert.equal(answer.headers.get('Content-Length'), null)
+    assert.equal(answer.headers.get('Transfer-Encoding'), 'chunked')
+    assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), new Uint8Array(bytesOf(100_000)))
+    const head = await exchange(dial, port, path, { method: 'HEAD' }, new Set())
+    assert.equal(head.headers.get('Content-Length'), '100000')
+  })
+
   void test('Fastify, a path that cannot be decoded: 400 in words, by Fastify', async (t) => {
     const { port, stop } = await serveExample(node24, 'fastify.ts', ['node_modules/fastify'])
     t.after(stop)

@@ -8,6 +8,7 @@ import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { Hono } from 'hono'
 import { tus } from '../../src/hono.ts'
 import { toNodeListener } from '../../src/node/index.ts'
+import { lambdaServer } from './lambda.ts'
 import type { Listen } from './transport.ts'
 
 export const listeners: Readonly<Record<'http' | 'express' | 'fastify' | 'hono' | 'lambda', Listen>> = {
@@ -49,41 +50,13 @@ export const listeners: Readonly<Record<'http' | 'express' | 'fastify' | 'hono' 
     return running(server)
   },
 
-  /** Function URLs hand over whole requests, bytes in base64. */
   async lambda(handler) {
-    process.env['AWS_REGION'] ??= 'us-east-1'
-    const { toLambda } = await import('../../examples/aws-lambda.ts')
-    const invoke = toLambda(handler)
-    const server = createServer((incoming, outgoing) => {
-      const respond = async (): Promise<void> => {
-        const body = Buffer.concat(await incoming.toArray())
-        const { pathname, search } = splitTarget(incoming.url ?? '/')
-        const headers = Object.entries(incoming.headers).map(([name, value]) => [name, String(value)] as const)
-        const { statusCode, ...answer } = await invoke({
-          rawPath: pathname,
-          rawQueryString: search,
-          headers: Object.fromEntries(headers),
-          ...(body.length > 0 && { body: body.toString('base64') }),
-          isBase64Encoded: true,
-          requestContext: {
-            domainName: incoming.headers.host ?? '',
-            http: { method: incoming.method ?? 'GET', sourceIp: '127.0.0.1' },
-          },
-        })
-        outgoing.writeHead(statusCode, answer.headers).end(Buffer.from(answer.body, 'base64'))
-      }
-      respond().catch(() => outgoing.destroy())
-    })
+    const server = await lambdaServer(handler)
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     // TLS ends before the function, which believes in it.
     return { ...running(server), scheme: 'https' }
   },
-}
-
-function splitTarget(target: string): { pathname: string; search: string } {
-  const at = target.indexOf('?')
-  return at < 0 ? { pathname: target, search: '' } : { pathname: target.slice(0, at), search: target.slice(at + 1) }
 }
 
 function running(server: Server): Awaited<ReturnType<Listen>> {

@@ -11,6 +11,8 @@ export interface Section {
   readonly example: string
   readonly program: string
   readonly commands: readonly string[]
+  /** Other files that are shown, likewise. */
+  readonly files: readonly { readonly file: string; readonly example: string; readonly text: string }[]
 }
 
 export const sections = (await readFile(join(root, 'docs/runtimes.md'), 'utf8'))
@@ -19,12 +21,16 @@ export const sections = (await readFile(join(root, 'docs/runtimes.md'), 'utf8'))
   .map((text): Section => {
     const blocks = [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
     const code = (language: string) => blocks.filter((block) => block[1] === language).map((block) => block[2] ?? '')
-    const [, file = '', example = ''] = /^`(.*?)`, from\s+\[examples\/(.*?)\]\(\.\.\/examples\//m.exec(text) ?? []
+    const shown = [
+      ...text.matchAll(/^`(.*?)`, from\s+\[examples\/(.*?)\]\(\.\.\/examples\/.*?\):\n\n```\w+\n([\s\S]*?)^```$/gm),
+    ].map(([, file = '', example = '', text = '']) => ({ file, example, text }))
+    const [program, ...files] = shown
     return {
       title: text.split('\n')[0] ?? '',
-      file,
-      example,
-      program: code('ts').join(''),
+      file: program?.file ?? '',
+      example: program?.example ?? '',
+      program: program?.text ?? '',
+      files,
       commands: code('sh').flatMap((block) => block.trim().split('\n')),
     }
   })

@@ -21,8 +21,13 @@ const s3Options = async (server: NonNullable<typeof minio>) => {
 }
 
 const noServer = 'its server is not installed: npm run servers'
-const undecodable = String.raw`^ids: every method on /files/(%c0|%e0|%ff|%ed|%: |%2: |%zz|a%)`
+const undecodable = '^ids: every method on /files/(%(c0|e0|ff|ed|zz)|%2?: |a%: )'
 const backslashes = String.raw`^ids: every method on /files/\.\.\\`
+/** Next.js sends these to another place. */
+const slashes = '^ids: every method on /files/(a//b|/)'
+/** Next.js says its own port beside such a host, and takes the scheme from them in any case. */
+const forwarded =
+  '^Location: POST (with forwarded headers, not|behind a prefix|with [{]"[\\w-]+":"[^"]*up.example.com(, inner)?"[}])'
 const streamed =
   '^(interruption|pace): (?!PATCH quicker)|^locking: (every request|PATCH after a HEAD that gave up)|connection breaks' +
   '|broken right there|without end|stands still|gives way to|given up half-way|\\(seed |removes the upload while the' +
@@ -58,6 +63,10 @@ void describe('the protocol suite', { concurrency: 2 }, () => {
   // Fastify answers 400 to paths that cannot be decoded; limits.runs.ts looks at that, and at Hono's backslashes.
   suite(node24, { store: 'memory', server: 'fastify', isQuick: true, except: undecodable })
   suite(node24, { store: 'memory', server: 'hono', isQuick: true, except: backslashes })
+  // apps.runs.ts looks at what Next.js and SvelteKit do by themselves.
+  const nextsOwn = [undecodable, backslashes, slashes, forwarded].join('|')
+  suite(node24, { store: 'memory', server: 'nextjs', isQuick: true, except: nextsOwn })
+  suite(node24, { store: 'memory', server: 'sveltekit', isQuick: true, except: undecodable })
   // A request that is cut or slow reaches no function, an answer is made whole first, and the scheme is always https.
   suite(node24, { store: 'memory', server: 'lambda', isQuick: true, except: streamed })
 })

@@ -13,6 +13,8 @@ export interface Listening {
   readonly port: number
   /** @default http */
   readonly scheme?: 'https'
+  /** What it is asked by, port and all. @default 127.0.0.1 and its port */
+  readonly host?: string
   /** What each request has to carry to reach this handler. */
   readonly headers?: Readonly<Record<string, string>>
   close(): Promise<void>
@@ -32,7 +34,7 @@ export function transportOf({ name, capabilities, listen, dial }: Runtime): Tran
 async function openConnection(handler: TusHandler, listen: Listen, dial: Dial): Promise<Connection> {
   const count = countBodies(handler)
   const server = await listen(count.handler)
-  const origin = `${server.scheme ?? 'http'}://127.0.0.1:${server.port}`
+  const origin = `${server.scheme ?? 'http'}://${server.host ?? `127.0.0.1:${server.port}`}`
   const open = new Set<Wire>()
   const fetchRaw = (path: string, init: Init): Promise<Response> =>
     exchange(

@@ -15,4 +15,4 @@ const handler = createTusHandler({
 
 const route = (request: Request): Promise<Response> => handler(request)
 
-export { route as DELETE, route as GET, route as HEAD, route as OPTIONS, route as PATCH, route as POST }
+export { route as DELETE, route as GET, route as HEAD, route as OPTIONS, route as PATCH, route as POST, route as PUT }

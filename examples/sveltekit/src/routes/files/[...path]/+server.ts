@@ -8,7 +8,7 @@ const handler = createTusHandler({
   store: fileStore({ directory: './fileloft-data' }),
   // Lets any number of processes serve one directory.
   locker: fsLocker({ directory: './fileloft-data/.locks' }),
-  // A route is told the server's address by ORIGIN only.
+  // SvelteKit takes itself for https, unless PROTOCOL_HEADER or `paths.origin` tells better.
   location: { relative: true },
   onFinish: ({ upload }) => console.log(`${upload.id} is complete: ${upload.offset} bytes`),
 })
@@ -18,6 +18,12 @@ interface Event {
   readonly getClientAddress: () => string
 }
 
+/** Clients that write /files/ are not sent to /files. */
+export const trailingSlash = 'ignore'
+
 /** Every method. */
-export const fallback = ({ request, getClientAddress }: Event): Promise<Response> =>
-  handler(request, { remoteAddress: getClientAddress() })
+export function fallback({ request, getClientAddress }: Event): Promise<Response> {
+  // To cancel the body would break the connection before the answer why it is refused.
+  const body = request.body?.values({ preventCancel: true })
+  return handler(request, { remoteAddress: getClientAddress(), ...(body && { body }) })
+}
