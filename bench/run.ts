@@ -34,7 +34,7 @@ import {
 
 const usage = `npm run bench -- [options]
   --only NAMES        servers and workloads to run, comma-separated; default all
-                      servers: ${serverIds.join(', ')}; plain and watched only if named
+                      servers: ${serverIds.join(', ')}; plain, watched and limited only if named
                       workloads: ${workloadNames.join(', ')}
   --storage NAMES     on object storage instead of files: ${storageNames.join(', ')}, comma-separated, or all
                       --only then takes ${storageServerIds.join(', ')}, ${storageWorkloads.join(', ')}, requests
@@ -174,9 +174,10 @@ async function runAll(plan: Plan, scratch: string): Promise<void> {
   for (const [id, name] of [
     ['fileloft', 'Targets'],
     ['nosync', 'The same without sync'],
-    ['watched', 'What limits, metrics and logs cost'],
+    ['watched', 'What hooks, metrics and logs cost'],
+    ['limited', 'What limits cost'],
   ] as const) {
-    const table = targetTable(id, results, id === 'watched' ? watchTargets : fileTargets)
+    const table = targetTable(id, results, id === 'watched' || id === 'limited' ? watchTargets : fileTargets)
     if (table !== '') console.log(`${name}\n${table}\n`)
   }
 }
