@@ -154,7 +154,7 @@ function heading(plan: Plan, scratch: string): string {
 
 const aboutFiles = [
   'fileloft syncs bytes, record and directory to the disk before it answers that an upload is complete; the others',
-  'answer when the operating system has them ("fileloft, no sync" does too, and serves without the command around).',
+  'answer when the operating system has them ("fileloft, no sync" does too: FILELOFT_SYNC=never).',
 ]
 
 async function runAll(plan: Plan, scratch: string): Promise<void> {

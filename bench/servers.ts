@@ -90,7 +90,7 @@ export function benchServers(): BenchServer[] {
       title: 'fileloft, no sync',
       path: '/files/',
       stores: true,
-      command: nodeScript('fileloft-nosync.ts'),
+      command: ourServer(ours, () => ({ FILELOFT_SYNC: 'never' })),
     },
     { id: 'library', title: 'library, Node', path: '/files', stores: true, command: nodeScript('library.ts') },
     { id: 'bun', title: 'library, Bun', path: '/files', stores: true, command: otherRuntime('bun', []) },
