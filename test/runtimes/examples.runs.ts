@@ -6,7 +6,18 @@ import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { freePort } from '../servers/program.ts'
 import { buildSvelte, nextApp, nextCommand, svelteApp } from './apps.ts'
-import { assertStoredIn, type Folder, hashOf, newcomersFolder, root, startIn, uploadInterrupted } from './newcomer.ts'
+import {
+  assertStoredIn,
+  dependencies,
+  type Folder,
+  hashOf,
+  newcomersFolder,
+  root,
+  startIn,
+  uploadBy,
+  uploadInterrupted,
+} from './newcomer.ts'
+import { sections } from './page.ts'
 import { programs } from './programs.ts'
 import { startWorker } from './workerd.ts'
 
@@ -47,13 +58,13 @@ void describe('an upload that is interrupted twice', () => {
 
   void test('Next.js as in development, examples/nextjs', async () => {
     await using folder = await nextApp()
-    await uploadTo(folder, nextCommand('dev', '--webpack'), { NEXT_TELEMETRY_DISABLED: '1' })
+    await uploadTo(folder, nextCommand('dev', '--webpack'), { NEXT_TELEMETRY_DISABLED: '1' }, 'Next.js')
   })
 
   void test('SvelteKit with adapter-node, examples/sveltekit', async () => {
     await using folder = await svelteApp()
     await buildSvelte(folder)
-    await uploadTo(folder, [process.execPath, 'build/index.js'], { BODY_SIZE_LIMIT: 'Infinity' })
+    await uploadTo(folder, [process.execPath, 'build/index.js'], { BODY_SIZE_LIMIT: 'Infinity' }, 'SvelteKit')
   })
 })
 
@@ -78,10 +89,20 @@ async function storedIn(bucket: unknown, key: string): Promise<Uint8Array> {
   return new Uint8Array((await stored?.arrayBuffer()) ?? assert.fail(`${key} is not in the bucket`))
 }
 
-async function uploadTo(folder: Folder, command: readonly string[], env: Readonly<Record<string, string>> = {}) {
+/** @param title Of a section of docs/runtimes.md, whose first upload is made as well. */
+async function uploadTo(
+  folder: Folder,
+  command: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  title?: string,
+): Promise<void> {
   const port = await freePort()
   await using server = await startIn(folder, command, { ...env, PORT: String(port), HOST: '127.0.0.1' })
   const done = await uploadInterrupted(port)
   await assertStoredIn(folder, done)
   assert.match(server.output(), new RegExp(`${done.id} is complete: \\d+ bytes`))
+  if (title === undefined) return
+  const section = sections.find((each) => each.title === title) ?? assert.fail(`no section ${title}`)
+  await using installed = await newcomersFolder('node.ts', dependencies)
+  await assertStoredIn(folder, await uploadBy(installed, section.upload, port))
 }
