@@ -26,6 +26,13 @@ test('bench --quick, three servers and two workloads: a row for each with its fi
   assert.match(stdout, /^ {2}(met|MISSED) +small +rate +at least 2 x @tus\/server +is \d/m)
 })
 
+test('bench --quick on Bun and Deno: a row for each with its figures, and its bytes are stored', async () => {
+  const { stdout } = await bench('--quick', '--only', 'bun,deno,parallel')
+  for (const title of ['library, Bun', 'library, Deno']) {
+    assert.match(stdout, new RegExp(`^  ${title} +\\d+(\\.\\d+)?  `, 'm'), stdout)
+  }
+})
+
 if (findProgram('minio') !== null) {
   test('bench --quick --storage s3, two servers: rates, ratios, and each kind of request counted', async () => {
     const { stdout } = await bench('--quick', '--storage', 's3', '--only', 'fileloft,tus-node,big,requests')

@@ -1,10 +1,13 @@
 /** The examples, as a newcomer runs them, each with an upload of tus-js-client that is interrupted twice. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { freePort } from '../servers/program.ts'
+import { brokenLinks } from '../support/links.ts'
 import { buildSvelte, nextApp, nextCommand, svelteApp } from './apps.ts'
 import {
   assertStoredIn,
@@ -73,9 +76,16 @@ void test('deno check examples/deno.ts: no errors against the types of the packa
   await run(denoFile(), ['check', 'deno.ts'], { cwd: folder.path })
 })
 
-void test('deno publish --dry-run: nothing to complain about', async () => {
+void test('deno publish --dry-run: nothing to complain about, and each link of its pages leads to a file of it', async () => {
   const { stdout, stderr } = await run(denoFile(), ['publish', '--dry-run', '--allow-dirty'], { cwd: root })
   assert.match(stdout + stderr, /Dry run complete/)
+  const files = [...(stdout + stderr).matchAll(/ (file:\S+) \(/g)].map(([, url = '']) =>
+    relative(root, fileURLToPath(url)),
+  )
+  assert.ok(files.length > 100, String(files.length))
+  for (const page of files.filter((file) => file.endsWith('.md'))) {
+    assert.deepEqual(brokenLinks(page, await readFile(join(root, page), 'utf8'), files), [], page)
+  }
 })
 
 function denoFile(): string {
