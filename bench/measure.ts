@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { LoadJob, LoadMessage, SentUpload } from './load.ts'
 import { costOf, machineCpuSeconds, startServer, treeCpuSeconds } from './process.ts'
 import type { BenchServer } from './servers.ts'
-import { verifyStored } from './verify.ts'
+import { verifyServed, verifyStored } from './verify.ts'
 import { amount, type Workload } from './workloads.ts'
 
 export interface Measurement {
@@ -60,7 +60,10 @@ export async function measure(server: BenchServer, workload: Workload, options: 
       const { measurement, uploads } = await runLoad(running, server, workload, scratch)
       const { verify } = options
       if (verify) await verify(uploads)
-      else if (server.stores) await verifyStored(directory, uploads)
+      else if (server.isOpaque) {
+        const url = `http://127.0.0.1:${running.port}${server.path}`
+        await verifyServed(url, uploads, workload.sent === workload.length)
+      } else if (server.stores) await verifyStored(directory, uploads)
       return verify ? measurement : { ...measurement, storage: undefined }
     } finally {
       await running.stop()

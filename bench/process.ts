@@ -63,13 +63,22 @@ export async function startServer(
   }
 }
 
+/** Of a server, with the processes that it has started. */
 export function costOf(pid: number): Cost | undefined {
   if (!existsSync('/proc/self/stat')) return undefined
-  const fields = statOf(pid)
-  if (fields === undefined) return undefined
-  // utime and stime are fields 14 and 15 of the whole line.
-  const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
-  return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, peakMiB: Number(peak) / 1024 }
+  const all = treeOf(pid)
+  if (all.length === 0) return undefined
+  const ticks = all.reduce((sum, each) => sum + each.ticks, 0)
+  return { cpuSeconds: ticks / ticksPerSecond, peakMiB: all.reduce((sum, each) => sum + peakOf(each.pid), 0) / 1024 }
+}
+
+/** In KiB; 0 where it has ended. */
+function peakOf(pid: string): number {
+  try {
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
 }
 
 /** CPU seconds that all processes together have used since the machine started; interrupts are nobody's. */
@@ -82,21 +91,31 @@ export function machineCpuSeconds(): number | undefined {
 /** CPU seconds that this process and all that it has started, and those in turn, have used; of those alive. */
 export function treeCpuSeconds(): number {
   if (!existsSync('/proc/self/stat')) return 0
+  return treeOf(process.pid).reduce((sum, { ticks }) => sum + ticks, 0) / ticksPerSecond
+}
+
+interface Process {
+  readonly pid: string
+  readonly parent: string | undefined
+  readonly ticks: number
+}
+
+/** A process and all that it has started, and those in turn, as far as they are alive. */
+function treeOf(root: number): Process[] {
   const processes = readdirSync('/proc').flatMap((name) => {
     const fields = /^\d+$/.test(name) ? statOf(name) : undefined
+    // utime and stime are fields 14 and 15 of the whole line.
     return fields === undefined
       ? []
       : [{ pid: name, parent: fields[1], ticks: Number(fields[11]) + Number(fields[12]) }]
   })
-  const inTree = new Set([String(process.pid)])
-  let ticks = 0
+  const inTree = new Set([String(root)])
   // A pass for each generation.
   for (let before = -1; before !== inTree.size;) {
     before = inTree.size
     for (const { pid, parent } of processes) if (parent !== undefined && inTree.has(parent)) inTree.add(pid)
   }
-  for (const { pid, ticks: own } of processes) if (inTree.has(pid)) ticks += own
-  return ticks / ticksPerSecond
+  return processes.filter(({ pid }) => inTree.has(pid))
 }
 
 /** Fields of /proc/PID/stat from the third on; `undefined` when the process has ended. */

@@ -33,9 +33,11 @@ import {
 } from './workloads.ts'
 
 const usage = `npm run bench -- [options]
-  --only NAMES        servers and workloads to run, comma-separated; default all
-                      servers: ${serverIds.join(', ')}; plain, watched and limited only if named
-                      workloads: ${workloadNames.join(', ')}
+  --only NAMES        servers and workloads to run, comma-separated
+                      servers: ${serverIds.join(', ')};
+                      ${usualServers.join(', ')} unless some are named
+                      workloads: ${workloadNames.join(', ')};
+                      ${fileWorkloads.join(', ')} unless some are named
   --storage NAMES     on object storage instead of files: ${storageNames.join(', ')}, comma-separated, or all
                       --only then takes ${storageServerIds.join(', ')}, ${storageWorkloads.join(', ')}, requests
   --rounds N          rounds, each server once per round; default 3

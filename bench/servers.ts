@@ -10,6 +10,7 @@ export const serverIds = [
   'library',
   'bun',
   'deno',
+  'workers',
   'nosync',
   'tus-node',
   'tusd',
@@ -29,6 +30,8 @@ export interface BenchServer {
   readonly path: string
   /** Whether it keeps what it is sent: the null server does not. */
   readonly stores: boolean
+  /** What it keeps is no file in its folder: it is asked for it. */
+  readonly isOpaque?: true
   /** Found, or a line that says how to get it. */
   readonly command: Command | string
 }
@@ -100,6 +103,14 @@ export function benchServers(): BenchServer[] {
       path: '/files',
       stores: true,
       command: otherRuntime('deno', ['run', '--allow-all', '--no-check', '--no-lock', '--quiet']),
+    },
+    {
+      id: 'workers',
+      title: 'library, Workers',
+      path: '/files',
+      stores: true,
+      isOpaque: true,
+      command: nodeScript('workers.ts'),
     },
     { id: 'tus-node', title: '@tus/server', path: '/files', stores: true, command: nodeScript('tus-node.ts') },
     {

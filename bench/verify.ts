@@ -5,6 +5,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SentUpload } from './load.ts'
 import { expectedHash } from './pattern.ts'
+import { verifyObjects } from './storage/verify.ts'
 
 /**
  * Looks at the size of every upload and at every byte of the first, middle and last one. All the servers here keep
@@ -28,6 +29,25 @@ export async function verifyStored(directory: string, uploads: readonly SentUplo
     if (hash.digest('hex') !== expectedHash(upload.phase, upload.sent)) {
       throw new Error(`the bytes of upload ${upload.id} are not those that were sent`)
     }
+  }
+}
+
+/**
+ * The same of a server whose files nobody else can read, by what it tells and serves: the offset of every upload, and
+ * every byte of the first, middle and last one, if they are complete.
+ * @param url Of the uploads, as in `http://127.0.0.1:8080/files`.
+ * @throws Error that says which upload is wrong.
+ */
+export async function verifyServed(url: string, uploads: readonly SentUpload[], isComplete: boolean): Promise<void> {
+  const size = async (id: string): Promise<number> => {
+    const answer = await fetch(`${url}/${id}`, { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } })
+    return Number(answer.headers.get('Upload-Offset') ?? NaN)
+  }
+  const read = async (id: string) => (await fetch(`${url}/${id}`)).body ?? new ReadableStream<Uint8Array>()
+  if (isComplete) return verifyObjects({ size, read }, uploads)
+  for (const { id, sent } of uploads) {
+    const stored = await size(id)
+    if (stored !== sent) throw new Error(`stored ${stored} bytes of ${sent} of upload ${id}`)
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Uploads by signed URLs: your app decides who may upload what, and hands the browser a URL that needs nothing else.
- * Run: `node examples/authorize.ts`, then
+ * As `server.mts`: `node server.mts`, then
  * `curl -X POST http://127.0.0.1:8080/avatar-url -H "Cookie: session=demo"`
  */
 import { createServer } from 'node:http'

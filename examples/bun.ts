@@ -1,4 +1,4 @@
-/** fileloft on Bun. Run: `bun examples/bun.ts`, then upload to http://127.0.0.1:8080/files */
+/** fileloft on Bun. As `server.ts`: `bun server.ts`, then upload to http://127.0.0.1:8080/files */
 import { createTusHandler } from 'fileloft'
 import { fsLocker } from 'fileloft/lockers/fs'
 import { fileStore } from 'fileloft/stores/fs'

@@ -1,5 +1,5 @@
 /**
- * fileloft on Deno. Run: `deno run --allow-net --allow-env --allow-sys --allow-read --allow-write examples/deno.ts`,
+ * fileloft on Deno. As `server.ts`: `deno run --allow-net --allow-env --allow-sys --allow-read --allow-write server.ts`,
  * then upload to http://127.0.0.1:8080/files
  */
 import { createTusHandler } from 'fileloft'

@@ -1,4 +1,4 @@
-/** fileloft in an Express app. Run: `node examples/express.ts`, then upload to http://127.0.0.1:8080/files */
+/** fileloft in an Express app. As `server.mts`: `node server.mts`, then upload to http://127.0.0.1:8080/files */
 import express from 'express'
 import { createTusHandler } from 'fileloft'
 import { toNodeListener } from 'fileloft/node'

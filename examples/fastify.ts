@@ -1,4 +1,4 @@
-/** fileloft in a Fastify app. Run: `node examples/fastify.ts`, then upload to http://127.0.0.1:8080/files */
+/** fileloft in a Fastify app. As `server.mts`: `node server.mts`, then upload to http://127.0.0.1:8080/files */
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { createTusHandler } from 'fileloft'
 import { toNodeListener } from 'fileloft/node'

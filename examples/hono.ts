@@ -1,4 +1,4 @@
-/** fileloft in a Hono app. Run: `node examples/hono.ts`, then upload to http://127.0.0.1:8080/files */
+/** fileloft in a Hono app. As `server.mts`: `node server.mts`, then upload to http://127.0.0.1:8080/files */
 import { serve } from '@hono/node-server'
 import { createTusHandler, TusError } from 'fileloft'
 import { tus } from 'fileloft/hono'

@@ -1,4 +1,4 @@
-/** fileloft in Node's own http server. Run: `node examples/node.ts`, then upload to http://127.0.0.1:8080/files */
+/** fileloft in Node's own http server. As `server.mts`: `node server.mts`, then upload to http://127.0.0.1:8080/files */
 import { createServer } from 'node:http'
 import { createTusHandler } from 'fileloft'
 import { fsLocker } from 'fileloft/lockers/fs'

@@ -1,6 +1,6 @@
 /**
- * Decides on uploads and hears of them. Run it, then a server that tells it:
- * `node examples/webhook-receiver.ts`, `FILELOFT_HOOKS_URL=http://localhost:3000/hooks npx fileloft`
+ * Decides on uploads and hears of them. As `receiver.mts`, run it, then a server that tells it:
+ * `node receiver.mts`, `FILELOFT_HOOKS_URL=http://localhost:3000/hooks npx fileloft`
  */
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'

@@ -3,13 +3,15 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { expectedHash, phaseOf, slice } from '../bench/pattern.ts'
 import { verifyObjects } from '../bench/storage/verify.ts'
-import { verifyStored } from '../bench/verify.ts'
+import { verifyServed, verifyStored } from '../bench/verify.ts'
 import { findProgram } from './servers/versions.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -24,6 +26,13 @@ test('bench --quick, three servers and two workloads: a row for each with its fi
     }
   }
   assert.match(stdout, /^ {2}(met|MISSED) +small +rate +at least 2 x @tus\/server +is \d/m)
+})
+
+test('bench --quick on Bun, Deno and Workers: a row for each with its figures, and its bytes are stored', async () => {
+  const { stdout } = await bench('--quick', '--only', 'bun,deno,workers,parallel')
+  for (const title of ['library, Bun', 'library, Deno', 'library, Workers']) {
+    assert.match(stdout, new RegExp(`^  ${title} +\\d+(\\.\\d+)?  `, 'm'), stdout)
+  }
 })
 
 if (findProgram('minio') !== null) {
@@ -86,6 +95,27 @@ test('stored bytes: as sent pass; one too few, one changed, two blocks swapped, 
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+})
+
+test('served bytes: as sent pass; one too few, one changed, an offset of others do not', async () => {
+  const sent = Buffer.from(slice(phaseOf(2), 0, 1000))
+  const changed = Buffer.from(sent)
+  changed[999] = (changed[999] ?? 0) ^ 1
+  const upload = { id: 'a', phase: phaseOf(2), sent: 1000 }
+  const serve = async (bytes: Buffer, isComplete = true) => {
+    const server = createServer((request, response) => {
+      response.setHeader('Upload-Offset', bytes.length)
+      response.end(request.method === 'GET' ? bytes : '')
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    await verifyServed(`http://127.0.0.1:${port}/files`, [upload], isComplete).finally(() => server.close())
+  }
+  await serve(sent)
+  await serve(changed, false)
+  await assert.rejects(serve(sent.subarray(1)), /stored 999 bytes of 1000 of upload a/)
+  await assert.rejects(serve(sent.subarray(1), false), /stored 999 bytes of 1000 of upload a/)
+  await assert.rejects(serve(changed), /not those that were sent/)
 })
 
 test('stored objects: as sent pass, found by the id before a +; one too few, one changed do not', async () => {

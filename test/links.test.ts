@@ -1,4 +1,7 @@
-/** Links between the pages: each leads to a file that is there, and to a heading that it has. */
+/**
+ * Links between the pages: each leads to a file that is there, and to a heading that it has. Files of the tests are named
+ * only, since the pages are in packages that do not have them.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -36,6 +39,20 @@ for (const page of pages) {
     }
   })
 }
+
+let named = 0
+for (const page of pages) {
+  test(`${page}: every file of the tests that it names is there, and none is a link`, () => {
+    const text = readFileSync(join(root, page), 'utf8')
+    for (const [, path = ''] of text.matchAll(/`(test\/[\w./-]+)`/g)) {
+      named++
+      assert.ok(existsSync(join(root, path)), path)
+    }
+    assert.doesNotMatch(text, /\]\((\.\.\/)?test\//)
+  })
+}
+
+test('there are files of the tests at all', () => assert.ok(named > 20, String(named)))
 
 test('there are links at all', () => assert.ok(count > 40, String(count)))
 

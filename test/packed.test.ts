@@ -10,6 +10,7 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { Miniflare } from 'miniflare'
 import { temporaryDirectory } from './cli-support.ts'
+import { brokenLinks } from './support/links.ts'
 import { startProgram } from './servers/program.ts'
 import { missing } from './servers/versions.ts'
 
@@ -65,6 +66,10 @@ void describe('the packed package', () => {
       files.filter((file) => !/^package\/((dist|src|examples)\/|docs\/[\w-]+\.md$|[\w.]+$)/.test(file)),
       [],
     )
+    for (const page of files.filter((file) => file.endsWith('.md'))) {
+      const text = readFileSync(join(root, page.replace('package/', '')), 'utf8')
+      assert.deepEqual(brokenLinks(page, text, files), [], page)
+    }
     for (const map of files.filter((file) => file.endsWith('.map'))) {
       const source = map.replace('package/dist/', 'package/src/').replace(/(\.d\.ts|\.js)\.map$/, '.ts')
       assert.ok(files.includes(source), `${map} points to ${source}, which is not in it`)

@@ -1,12 +1,26 @@
 /** The examples, as a newcomer runs them, each with an upload of tus-js-client that is interrupted twice. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { freePort } from '../servers/program.ts'
+import { brokenLinks } from '../support/links.ts'
 import { buildSvelte, nextApp, nextCommand, svelteApp } from './apps.ts'
-import { assertStoredIn, type Folder, hashOf, newcomersFolder, root, startIn, uploadInterrupted } from './newcomer.ts'
+import {
+  assertStoredIn,
+  dependencies,
+  type Folder,
+  hashOf,
+  newcomersFolder,
+  root,
+  startIn,
+  uploadBy,
+  uploadInterrupted,
+} from './newcomer.ts'
+import { sections } from './page.ts'
 import { programs } from './programs.ts'
 import { startWorker } from './workerd.ts'
 
@@ -47,13 +61,13 @@ void describe('an upload that is interrupted twice', () => {
 
   void test('Next.js as in development, examples/nextjs', async () => {
     await using folder = await nextApp()
-    await uploadTo(folder, nextCommand('dev', '--webpack'), { NEXT_TELEMETRY_DISABLED: '1' })
+    await uploadTo(folder, nextCommand('dev', '--webpack'), { NEXT_TELEMETRY_DISABLED: '1' }, 'Next.js')
   })
 
   void test('SvelteKit with adapter-node, examples/sveltekit', async () => {
     await using folder = await svelteApp()
     await buildSvelte(folder)
-    await uploadTo(folder, [process.execPath, 'build/index.js'], { BODY_SIZE_LIMIT: 'Infinity' })
+    await uploadTo(folder, [process.execPath, 'build/index.js'], { BODY_SIZE_LIMIT: 'Infinity' }, 'SvelteKit')
   })
 })
 
@@ -62,9 +76,16 @@ void test('deno check examples/deno.ts: no errors against the types of the packa
   await run(denoFile(), ['check', 'deno.ts'], { cwd: folder.path })
 })
 
-void test('deno publish --dry-run: nothing to complain about', async () => {
+void test('deno publish --dry-run: nothing to complain about, and each link of its pages leads to a file of it', async () => {
   const { stdout, stderr } = await run(denoFile(), ['publish', '--dry-run', '--allow-dirty'], { cwd: root })
   assert.match(stdout + stderr, /Dry run complete/)
+  const files = [...(stdout + stderr).matchAll(/ (file:\S+) \(/g)].map(([, url = '']) =>
+    relative(root, fileURLToPath(url)),
+  )
+  assert.ok(files.length > 100, String(files.length))
+  for (const page of files.filter((file) => file.endsWith('.md'))) {
+    assert.deepEqual(brokenLinks(page, await readFile(join(root, page), 'utf8'), files), [], page)
+  }
 })
 
 function denoFile(): string {
@@ -78,10 +99,20 @@ async function storedIn(bucket: unknown, key: string): Promise<Uint8Array> {
   return new Uint8Array((await stored?.arrayBuffer()) ?? assert.fail(`${key} is not in the bucket`))
 }
 
-async function uploadTo(folder: Folder, command: readonly string[], env: Readonly<Record<string, string>> = {}) {
+/** @param title Of a section of docs/runtimes.md, whose first upload is made as well. */
+async function uploadTo(
+  folder: Folder,
+  command: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  title?: string,
+): Promise<void> {
   const port = await freePort()
   await using server = await startIn(folder, command, { ...env, PORT: String(port), HOST: '127.0.0.1' })
   const done = await uploadInterrupted(port)
   await assertStoredIn(folder, done)
   assert.match(server.output(), new RegExp(`${done.id} is complete: \\d+ bytes`))
+  if (title === undefined) return
+  const section = sections.find((each) => each.title === title) ?? assert.fail(`no section ${title}`)
+  await using installed = await newcomersFolder('node.ts', dependencies)
+  await assertStoredIn(folder, await uploadBy(installed, section.upload, port))
 }

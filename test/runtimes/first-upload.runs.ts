@@ -4,16 +4,14 @@
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { trackUpload } from '../clients/tus.ts'
 import { freePort } from '../servers/program.ts'
 import { table } from './counts.ts'
-import { root, startIn } from './newcomer.ts'
+import { root, startIn, uploadBy } from './newcomer.ts'
 import { type Section, sections } from './page.ts'
 import { startRegistry } from './registry.ts'
 
@@ -30,21 +28,20 @@ void describe('from an empty folder to the first upload', () => {
     const head = ['runtime', 'commands', 'files', 'seconds', 'of these installing']
     console.log(`\n${table(head, rows, 1)}\n`)
   })
-  for (const [runtime, title, files] of [
-    ['Node', 'Node', []],
-    ['Bun', 'Bun', []],
-    ['Deno', 'Deno', []],
-    ['Workers', 'Cloudflare Workers', ['cloudflare/wrangler.jsonc']],
+  for (const [runtime, title] of [
+    ['Node', 'Node'],
+    ['Bun', 'Bun'],
+    ['Deno', 'Deno'],
+    ['Workers', 'Cloudflare Workers'],
   ] as const) {
     void test(runtime, async () => {
       const section = sections.find((each) => each.title === title) ?? assert.fail(`no section ${title}`)
-      await walk(runtime, section, files)
+      await walk(runtime, section)
     })
   }
 })
 
-/** @param files What is needed beside the program, below examples/. */
-async function walk(runtime: string, section: Section, files: readonly string[]): Promise<void> {
+async function walk(runtime: string, section: Section): Promise<void> {
   const home = await mkdtemp(join(tmpdir(), 'fileloft-first-'))
   try {
     await using registry = await startRegistry(home)
@@ -59,19 +56,17 @@ async function walk(runtime: string, section: Section, files: readonly string[])
     const started = performance.now()
     await mkdir(dirname(join(folder.path, section.file)), { recursive: true })
     await writeFile(join(folder.path, section.file), section.program)
-    for (const file of files) await cp(join(root, 'examples', file), join(folder.path, file.split('/').at(-1) ?? ''))
+    for (const { file, text } of section.files) await writeFile(join(folder.path, file), text)
     for (const command of commands.slice(0, -1)) {
       const [file = '', ...args] = command.split(' ')
       await run(file, args, { cwd: folder.path, env, timeout: 120_000 })
     }
     const installed = performance.now()
     await using _ = await startIn(folder, words(commands.at(-1) ?? '', port), env)
-    const bytes = randomBytes(1 << 20)
-    const tracked = trackUpload(bytes, { endpoint: `http://127.0.0.1:${port}/files` })
-    tracked.upload.start()
-    await tracked.finished
+    await uploadBy(folder, section.upload, port, env)
     const seconds = (to: number) => ((to - started) / 1000).toFixed(1)
-    const counts = [commands.length, 1 + files.length].map(String)
+    // The upload is one.
+    const counts = [commands.length + 1, 1 + section.files.length].map(String)
     rows.push([runtime, ...counts, seconds(performance.now()), seconds(installed)])
   } finally {
     await rm(home, { recursive: true, force: true, maxRetries: 5 })

@@ -1,15 +1,22 @@
 /** A newcomer's folder: an example in it, the package as npm would install it, and what the example needs beside. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import { startBreakingProxy } from '../support/breaking-proxy.ts'
 import { trackUpload } from '../clients/tus.ts'
 
+const run = promisify(execFile)
 export const root = resolve(import.meta.dirname, '../..')
+
+const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { readonly dependencies: object }
+
+/** What the `fileloft` command needs, by where it is. */
+export const dependencies = Object.keys(manifest.dependencies).map((name) => `node_modules/${name}`)
 
 export interface Folder extends AsyncDisposable {
   readonly path: string
@@ -26,6 +33,8 @@ export async function newcomersFolder(example: string, packages: readonly string
   // As `npm pack` does, which `prepare` has built.
   await cp(join(root, 'dist'), join(own, 'dist'), { recursive: true })
   await cp(join(root, 'package.json'), join(own, 'package.json'))
+  await mkdir(join(path, 'node_modules/.bin'))
+  await symlink('../fileloft/dist/node/cli.js', join(path, 'node_modules/.bin/fileloft'))
   for (const name of packages) {
     const at = join(path, 'node_modules', name.slice(name.lastIndexOf('node_modules/') + 'node_modules/'.length))
     await mkdir(resolve(at, '..'), { recursive: true })
@@ -101,6 +110,24 @@ export async function uploadInterrupted(
 
 export function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Uploads a photo by the command that a page says, to this port; resolves to the upload's id and the photo's hash. */
+export async function uploadBy(
+  { path }: Pick<Folder, 'path'>,
+  command: string,
+  port: number,
+  env: NodeJS.ProcessEnv = {
+    ...process.env,
+    PATH: [dirname(process.execPath), join(root, 'node_modules/.bin'), process.env['PATH']].join(delimiter),
+  },
+): Promise<{ id: string; sha256: string }> {
+  const photo = randomBytes(mib)
+  await writeFile(join(path, 'photo.jpg'), photo)
+  const [file = '', ...args] = command.replace(/ http:\/\/[\w.]+:\d+\//, ` http://127.0.0.1:${port}/`).split(' ')
+  const { stdout } = await run(file, args, { cwd: path, env: { ...env, XDG_STATE_HOME: path }, timeout: 60_000 })
+  const [, id = ''] = new RegExp(`^http://127\\.0\\.0\\.1:${port}/files/(\\w+)\\n$`).exec(stdout) ?? assert.fail(stdout)
+  return { id, sha256: hashOf(photo) }
 }
 
 /** Asserts that the folder's store has the file. */

@@ -10,7 +10,10 @@ export interface Section {
   /** Where it is below examples/. */
   readonly example: string
   readonly program: string
+  /** All but the last one. */
   readonly commands: readonly string[]
+  /** The first upload. */
+  readonly upload: string
   /** Other files that are shown, likewise. */
   readonly files: readonly { readonly file: string; readonly example: string; readonly text: string }[]
 }
@@ -25,12 +28,15 @@ export const sections = (await readFile(join(root, 'docs/runtimes.md'), 'utf8'))
       ...text.matchAll(/^`(.*?)`, from\s+\[examples\/(.*?)\]\(\.\.\/examples\/.*?\):\n\n```\w+\n([\s\S]*?)^```$/gm),
     ].map(([, file = '', example = '', text = '']) => ({ file, example, text }))
     const [program, ...files] = shown
+    const commands = code('sh').flatMap((block) => block.trim().split('\n'))
+    const isUpload = (command: string) => command.includes('fileloft upload ')
     return {
       title: text.split('\n')[0] ?? '',
       file: program?.file ?? '',
       example: program?.example ?? '',
       program: program?.text ?? '',
       files,
-      commands: code('sh').flatMap((block) => block.trim().split('\n')),
+      commands: commands.filter((command) => !isUpload(command)),
+      upload: commands.find(isUpload) ?? '',
     }
   })

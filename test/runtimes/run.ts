@@ -23,19 +23,23 @@ export interface Selection {
 const slow =
   /^(200 uploads at the same time|300 malformed requests|PATCH a little faster than minRate|PATCH slower in all than)/
 
+export function isLeftOut(suite: string, title: string, { isQuick = false, only = '', except = '^$' }: Selection) {
+  const full = `${suite}: ${title}`
+  return (isQuick && slow.test(title)) || !full.includes(only) || new RegExp(except).test(full)
+}
+
 /** @returns How many cases were left out. */
 export async function runAll(
   transport: Transport,
   row: StoreRow,
-  { isQuick = false, only = '', except = '^$' }: Selection,
+  selection: Selection,
   onOutcome: (outcome: Outcome) => void | Promise<void>,
 ): Promise<number> {
-  const excepted = new RegExp(except)
   let left = 0
   for (const { name, cases } of suites) {
     for (const each of cases) {
       const title = `${name}: ${each.title}`
-      if ((isQuick && slow.test(each.title)) || !title.includes(only) || excepted.test(title)) {
+      if (isLeftOut(name, each.title, selection)) {
         left++
         continue
       }
