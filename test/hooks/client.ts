@@ -7,7 +7,12 @@ export const octets = { 'Content-Type': 'application/offset+octet-stream' }
 export const all = 'pre-create,post-create,post-receive,pre-finish,post-finish,pre-terminate,post-terminate'
 
 export function post(url: string, headers: Record<string, string>, body?: string): Promise<Response> {
-  return fetch(url, { method: 'POST', headers: { ...tus, ...headers }, ...(body !== undefined && { body }) })
+  return fetch(url, {
+    method: 'POST',
+    headers: { ...tus, ...headers },
+    redirect: 'manual',
+    ...(body !== undefined && { body }),
+  })
 }
 
 export function patch(
@@ -19,6 +24,7 @@ export function patch(
   return fetch(location, {
     method: 'PATCH',
     headers: { ...tus, ...octets, 'Upload-Offset': String(offset), ...headers },
+    redirect: 'manual',
     body,
   })
 }

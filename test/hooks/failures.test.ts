@@ -21,7 +21,7 @@ const broken: [what: string, answer: Say, reason: RegExp][] = [
   ['JSON that is no answer', { raw: '[]', type: 'application/json' }, /its answer makes no sense/],
   ['a field of another type', { RejectUpload: 'yes' }, /makes no sense: RejectUpload/],
   ['more than 64 KiB', { HTTPResponse: { Body: 'x'.repeat(70_000) } }, /more than 65536 bytes/],
-  ['a status that no upload has', { HTTPResponse: { StatusCode: 302 } }, /StatusCode 302/],
+  ['a status that no upload has', { HTTPResponse: { StatusCode: 103 } }, /StatusCode 103/],
   ['an id that cannot be', { ChangeFileInfo: { ID: '../etc' } }, /no valid id/],
 ]
 

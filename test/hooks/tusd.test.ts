@@ -28,9 +28,13 @@ function answers(): (hook: Hook) => Say {
       return {
         ChangeFileInfo: { ID: `id${++count}`, MetaData: { ...MetaData, by: 'hook' } },
         ...(has('made') && { HTTPResponse: made }),
+        ...(has('redirect') && { HTTPResponse: { StatusCode: 303, Body: 'see there' } }),
       }
     }
     if (Type === 'pre-finish' && has('headers')) return { HTTPResponse: { Header: { 'X-Both': 'finish' } } }
+    if (Type === 'pre-finish' && has('redirect')) {
+      return { HTTPResponse: { StatusCode: 302, Body: 'done', Header: { Location: 'https://example.com/done' } } }
+    }
     if (Type === 'pre-finish') return { HTTPResponse: ready }
     if (Type === 'pre-terminate' && has('keep')) {
       return { RejectTermination: true, HTTPResponse: { StatusCode: 403, Body: 'stays', Header: { 'X-Why': 'keep' } } }
@@ -112,8 +116,10 @@ async function act(base: string, receiver: Receiver): Promise<Step[]> {
   await note('both hooks', await post(base, { ...five, ...octets, ...meta('made') }, 'hello'))
   await note('both, one of headers', await post(base, { ...five, ...octets, ...meta('made', 'headers') }, 'hello'))
   await note('the first of two', await post(base, { ...five, ...octets, ...meta('made') }, 'he'))
+  const redirected = await note('redirect', await post(base, { ...five, ...meta('redirect') }))
+  await note('redirect to elsewhere', await patch(redirected, 0, 'hello'))
   await note('empty', await post(base, { 'Upload-Length': '0', ...meta('made') }))
-  await came('post-finish', 9)
+  await came('post-finish', 10)
 
   for (const name of ['slow', 'stop', 'stop no words']) {
     const slow = await note(name, await post(base, { 'Upload-Length': String(slowSize), ...meta(name) }))
@@ -126,7 +132,7 @@ async function act(base: string, receiver: Receiver): Promise<Step[]> {
     await note(`${name}: answered`, await sending.answer)
     if (name !== 'slow') await note(`${name}: gone`, await patch(slow, 0, 'x'))
   }
-  await came('post-finish', 10)
+  await came('post-finish', 11)
   await came('post-terminate', 3)
   return steps
 }

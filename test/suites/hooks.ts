@@ -558,6 +558,22 @@ export const suite: Suite = {
       },
     },
     {
+      title: 'PATCH, onFinish fails and then replies with a redirect: HEAD answers 200 with its headers, not 302',
+      async run(ctx) {
+        let calls = 0
+        const server = await ctx.serve({
+          onFinish() {
+            if (++calls === 1) throw new Error('out')
+            return { status: 302, headers: { Location: '/done' }, body: 'done' }
+          },
+        })
+        const url = await create(server, 10)
+        await expect(await patch(server, url, 0, bytes), 500)
+        await expectOffset(server, url, 10, { Location: '/done' })
+        equal(calls, 2, 'calls of onFinish')
+      },
+    },
+    {
       title: 'a reply with headers of the protocol: they stay as they are',
       async run(ctx) {
         const headers = { 'tus-resumable': '9', 'Content-Length': '3', 'cache-control': 'public', 'Upload-Offset': '1' }
