@@ -203,7 +203,7 @@ export const suite: Suite = {
         ['an id that leaves the store', { id: '../x' }],
         ['a key that is no metadata key', { metadata: { 'a b': 'x' } }],
         ['an attribute that is no text', { attributes: { a: 1 } as unknown as Record<string, string> }],
-        ['a status that is no success', { reply: { status: 302 } }],
+        ['a status of a failure', { reply: { status: 404 } }],
         ['a header that cannot be sent', { reply: { headers: { 'X-A': 'a\r\nb' } } }],
       ] as const
     ).map(([what, creation]): Case => ({
