@@ -1,6 +1,7 @@
 /** The pauses between tries: how long they are, and that they are kept. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Webhook } from 'standardwebhooks'
 import { backoffMs } from '../../src/node/hooks/backoff.ts'
 import { startServer } from '../support/server.ts'
 import { create, upload } from './client.ts'
@@ -30,11 +31,13 @@ test('backoffMs: two events that fail at once are not tried again at once', () =
 
 test('a receiver that fails: each try comes after its pause, which grows, and the log says when', async () => {
   const times: number[] = []
-  await using receiver = await startReceiver(({ Type }) => {
-    if (Type !== 'post-finish') return {}
-    return times.push(Date.now()) < 4 ? 500 : {}
-  })
-  const env = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: 'post-finish' }
+  await using receiver = await startReceiver(() => (times.push(Date.now()) < 4 ? 500 : {}))
+  const secret = `whsec_${Buffer.from('x'.repeat(32)).toString('base64')}`
+  const env = {
+    FILELOFT_HOOKS_URL: receiver.url,
+    FILELOFT_HOOKS_EVENTS: 'post-finish',
+    FILELOFT_HOOKS_SECRET: secret,
+  }
   await using server = await startServer({ env })
   await upload(server.url, 'hello')
   await receiver.until(() => times.length === 4)
@@ -49,6 +52,13 @@ test('a receiver that fails: each try comes after its pause, which grows, and th
     // A moment lies between the reckoning and the line.
     assert.ok(pause > most / 2 - 100 && pause <= most, `pause ${index + 1}: ${pause} ms`)
     assert.ok(times[index + 1]! >= Date.parse(String(next)) - 1, `try ${index + 2} came too early`)
+  }
+  // Each is signed for itself: verifiers refuse what was signed minutes ago.
+  for (const [index, { raw, headers }] of receiver.deliveries.entries()) {
+    new Webhook(secret).verify(raw, headers as Record<string, string>)
+    assert.equal(headers['webhook-id'], receiver.deliveries[0]!.hook.EventID)
+    const age = times[index]! / 1000 - Number(headers['webhook-timestamp'])
+    assert.ok(age >= 0 && age < 2, `try ${index + 1} was signed ${age} s before it came`)
   }
 })
 

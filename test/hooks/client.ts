@@ -7,7 +7,12 @@ export const octets = { 'Content-Type': 'application/offset+octet-stream' }
 export const all = 'pre-create,post-create,post-receive,pre-finish,post-finish,pre-terminate,post-terminate'
 
 export function post(url: string, headers: Record<string, string>, body?: string): Promise<Response> {
-  return fetch(url, { method: 'POST', headers: { ...tus, ...headers }, ...(body !== undefined && { body }) })
+  return fetch(url, {
+    method: 'POST',
+    headers: { ...tus, ...headers },
+    redirect: 'manual',
+    ...(body !== undefined && { body }),
+  })
 }
 
 export function patch(
@@ -19,6 +24,7 @@ export function patch(
   return fetch(location, {
     method: 'PATCH',
     headers: { ...tus, ...octets, 'Upload-Offset': String(offset), ...headers },
+    redirect: 'manual',
     body,
   })
 }
@@ -30,10 +36,15 @@ export interface Trickle extends Disposable {
   finish(): void
 }
 
-/** A client that sends a little, and a little more: from the beginning of an upload of this length to its end. */
-export function trickle(location: string, length: number): Trickle {
-  const headers = { ...tus, ...octets, 'Upload-Offset': '0', 'Content-Length': String(length) }
-  const sending = request(location, { method: 'PATCH', headers })
+/**
+ * A client that sends a little, and a little more: from the beginning of an upload of this length to its end.
+ * @param more Headers of a POST that creates it; without them it is a PATCH.
+ */
+export function trickle(location: string, length: number, more?: Record<string, string>): Trickle {
+  const size = String(length)
+  const own: Record<string, string> = more === undefined ? { 'Upload-Offset': '0' } : { 'Upload-Length': size, ...more }
+  const headers = { ...tus, ...octets, ...own, 'Content-Length': size }
+  const sending = request(location, { method: more === undefined ? 'PATCH' : 'POST', headers })
   let sent = 0
   const send = (count: number) => {
     sending.write('x'.repeat(Math.min(count, length - sent)))

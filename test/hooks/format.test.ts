@@ -251,7 +251,7 @@ test('a deferred length is told as such, and empty uploads are finished', async 
   ])
 })
 
-test('forwarded headers go along, in the case that is configured, with credentials where they are named', async () => {
+test('forwarded headers go along, with credentials where they are named, and others do not', async () => {
   await using running = await serve(() => ({}), { FILELOFT_HOOKS_FORWARD_HEADERS: 'Authorization, X-Team' })
   const { receiver, server } = running
   await upload(server.url, 'hello', { authorization: 'Bearer t', 'x-team': 'blue', Cookie: 'c=1' })

@@ -28,9 +28,13 @@ function answers(): (hook: Hook) => Say {
       return {
         ChangeFileInfo: { ID: `id${++count}`, MetaData: { ...MetaData, by: 'hook' } },
         ...(has('made') && { HTTPResponse: made }),
+        ...(has('redirect') && { HTTPResponse: { StatusCode: 303, Body: 'see there' } }),
       }
     }
     if (Type === 'pre-finish' && has('headers')) return { HTTPResponse: { Header: { 'X-Both': 'finish' } } }
+    if (Type === 'pre-finish' && has('redirect')) {
+      return { HTTPResponse: { StatusCode: 302, Body: 'done', Header: { Location: 'https://example.com/done' } } }
+    }
     if (Type === 'pre-finish') return { HTTPResponse: ready }
     if (Type === 'pre-terminate' && has('keep')) {
       return { RejectTermination: true, HTTPResponse: { StatusCode: 403, Body: 'stays', Header: { 'X-Why': 'keep' } } }
@@ -85,6 +89,7 @@ async function act(base: string, receiver: Receiver): Promise<Step[]> {
   await note('termination rejected', await remove(plain))
 
   await note('rejected', await post(base, { ...five, ...meta('no') }))
+  await note('rejected with its bytes', await post(base, { ...five, ...octets, ...meta('no') }, 'hello'))
   await note('rejected without words', await post(base, { ...five, ...meta('no words') }))
 
   const deferred = await note('deferred', await post(base, { 'Upload-Defer-Length': '1', ...meta('keep no words') }))
@@ -104,6 +109,7 @@ async function act(base: string, receiver: Receiver): Promise<Step[]> {
   }
   await came('post-finish', 4)
   const final = { 'Upload-Concat': `final;${partials.join(' ')}` }
+  await note('final, rejected', await post(base, { ...final, ...meta('no') }))
   await note('final', await post(base, { ...final, ...meta('both', 'made') }))
   await came('post-finish', 5)
 
@@ -112,12 +118,14 @@ async function act(base: string, receiver: Receiver): Promise<Step[]> {
   await note('both hooks', await post(base, { ...five, ...octets, ...meta('made') }, 'hello'))
   await note('both, one of headers', await post(base, { ...five, ...octets, ...meta('made', 'headers') }, 'hello'))
   await note('the first of two', await post(base, { ...five, ...octets, ...meta('made') }, 'he'))
+  const redirected = await note('redirect', await post(base, { ...five, ...meta('redirect') }))
+  await note('redirect to elsewhere', await patch(redirected, 0, 'hello'))
   await note('empty', await post(base, { 'Upload-Length': '0', ...meta('made') }))
-  await came('post-finish', 9)
+  await came('post-finish', 10)
 
   for (const name of ['slow', 'stop', 'stop no words']) {
     const slow = await note(name, await post(base, { 'Upload-Length': String(slowSize), ...meta(name) }))
-    await came('post-create', receiver.of('pre-create').length - 2)
+    await came('post-create', receiver.of('pre-create').length - 4)
     using sending = trickle(slow, slowSize)
     if (name === 'slow') {
       await received(idOf(slow), 2)
@@ -126,8 +134,10 @@ async function act(base: string, receiver: Receiver): Promise<Step[]> {
     await note(`${name}: answered`, await sending.answer)
     if (name !== 'slow') await note(`${name}: gone`, await patch(slow, 0, 'x'))
   }
-  await came('post-finish', 10)
-  await came('post-terminate', 3)
+  using sending = trickle(base, slowSize, meta('stop'))
+  await note('stop: creation', await sending.answer)
+  await came('post-finish', 11)
+  await came('post-terminate', 4)
   return steps
 }
 
@@ -205,7 +215,7 @@ test('the same requests to tusd and to this server: the same hooks, the same ans
   assert.deepEqual(comparable(ourReceiver, ourBase, ours.dataDir), wanted)
   for (const receiver of [theirReceiver, ourReceiver]) {
     const told = progress(receiver)
-    assert.equal(told.length, 3)
+    assert.equal(told.length, 4)
     for (const offsets of told) {
       assert.deepEqual(
         offsets,
