@@ -1,7 +1,18 @@
 import type { AppendOptions } from '../store.ts'
 import { type Engine, mayForget, restOf, tooLong } from './engine.ts'
-import { gather, type Gathering } from './gather.ts'
+import { gather } from './gather.ts'
 import type { ObjectUpload, Rest } from './record.ts'
+
+/** A body on its way into parts, as `appendBody` drives it. */
+export interface Gathering {
+  /** The body's next chunk; throws what the body throws, or what went wrong meanwhile. */
+  readonly next: (iterator: AsyncIterator<Uint8Array>) => Promise<IteratorResult<Uint8Array>>
+  readonly add: (chunk: Uint8Array) => Promise<void>
+  readonly end: () => Promise<ObjectUpload>
+  /** Keeps what is stored without a gap, or (the body failed, or its bytes are worth nothing alone) none of it. */
+  readonly fail: () => Promise<void>
+  readonly close: () => void
+}
 
 /** Appends a body to an upload: what came of it is in the record, or with whoever completes the upload. */
 export async function appendBody(

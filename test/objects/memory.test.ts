@@ -110,6 +110,26 @@ test('memory: a slow upload that has let go throws at its end; as if it had neve
   await assertWhole(bucket, 'a', bytes)
 })
 
+test('memory: slow checksummed bodies with all of it, too short for a part; ended for others after half a minute', async () => {
+  const { bucket, store } = setup({}, { bufferBudget: 3 * part })
+  const start = Date.now()
+  const slow = ['a', 'b', 'c'].map(async (id) => {
+    await store.create(newUpload(id, bytes.byteLength))
+    const source = feed()
+    const appending = store.append(await get(store, id), source, { atomic: true })
+    const refused = assert.rejects(appending, { code: 'body_incomplete', status: 503 })
+    await source.push(bytes.subarray(0, 100))
+    return refused.then(() => Date.now() - start)
+  })
+  await new Promise(setImmediate)
+  await during(upload(store, 'other', bytes))
+  assert.ok(isSame(bucket.objects.get('other')?.bytes, bytes))
+  assert.ok((await Promise.race(slow)) >= 30_000)
+  assert.equal((await get(store, 'a')).offset, 0)
+  await during(Promise.all(['a', 'b', 'c'].map((id) => finish(store, id, bytes))))
+  for (const id of ['a', 'b', 'c']) await assertWhole(bucket, id, bytes)
+})
+
 test('memory: asked to let go while its record is being written, a slow upload does so after that', async () => {
   let armed = false
   const isRecord = (call: string, key: string) => armed && call === 'put' && key === 'a.info'
