@@ -1,7 +1,7 @@
 import type { AppendOptions } from '../store.ts'
 import { type Engine, mayForget, restOf, tooLong } from './engine.ts'
 import { gather } from './gather.ts'
-import type { ObjectUpload, Rest } from './record.ts'
+import { nothing, type ObjectUpload, type Rest } from './record.ts'
 
 /** A body on its way into parts, as `appendBody` drives it. */
 export interface Gathering {
@@ -23,11 +23,13 @@ export async function appendBody(
 ): Promise<ObjectUpload> {
   // Its record knows nothing of parts any more.
   if (upload.stored) return takeNothing(upload, body)
-  const gathering = await begin(engine, upload, options)
+  const { gathering, release } = await begin(engine, upload, options)
   const iterator = body[Symbol.asyncIterator]()
   try {
     for (;;) {
       const result = await gathering.next(iterator)
+      // From here on it goes to a buffer, or waits in the record for one.
+      if (mayForget(options)) release()
       if (result.done === true) return await gathering.end()
       await gathering.add(result.value)
     }
@@ -38,16 +40,35 @@ export async function appendBody(
     throw error
   } finally {
     gathering.close()
+    release()
   }
 }
 
-/** Apart: what waits for the body would hold the tail to the end of it, though nobody looks at it any more. */
-async function begin(engine: Engine, upload: ObjectUpload, options: AppendOptions): Promise<Gathering> {
+/**
+ * Apart: what waits for the body would hold the tail to the end of it, though nobody looks at it any more. Tails are
+ * memory that no budget counts, and clients may take long to send their first byte: only some are held that long.
+ */
+async function begin(
+  engine: Engine,
+  upload: ObjectUpload,
+  options: AppendOptions,
+): Promise<{ readonly gathering: Gathering; readonly release: () => void }> {
+  const { tails } = engine
   const rest = await restOf(engine, upload)
-  const before = { ...upload, rest, tailBytes: rest.tail.byteLength }
-  // The caller keeps its record to the end; its tail is memory that no budget counts.
+  const tailBytes = rest.tail.byteLength
+  // The caller keeps its record to the end.
   if (mayForget(options)) (upload as { rest: Rest | null }).rest = null
-  return gather(engine, before, options)
+  const isHeld = !mayForget(options) || tails.held + tailBytes <= tails.most
+  let held = isHeld ? tailBytes : 0
+  tails.held += held
+  const before = { ...upload, tailBytes, rest: isHeld ? rest : { ...rest, tail: nothing.tail } }
+  return {
+    gathering: gather(engine, before, options),
+    release() {
+      tails.held -= held
+      held = 0
+    },
+  }
 }
 
 /** A body for an upload that is whole: it may still throw at its end. */

@@ -40,7 +40,7 @@ export function gather(
   /** Whether this append has written the record. */
   let hasRecorded = false
   /** Bytes of the tail in the record. */
-  let recordedTail = before.rest.tail.byteLength
+  let recordedTail = before.tailBytes
   /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
   let named = before.multipartId
   /** In order; those still on their way are missing. */
@@ -48,7 +48,7 @@ export function gather(
   /** Bytes of all parts, those on their way included. */
   let inParts = sizeOf({ ...before.rest, tail: nothing.tail })
   /** Bytes behind the parts that lie in the record only, to go to the front of the next buffer. */
-  let carried = before.rest.tail.byteLength
+  let carried = before.tailBytes
   let buffer: Uint8Array<ArrayBuffer> | null = null
   let filled = 0
   let inFlight = 0

@@ -295,6 +295,30 @@ for (const [title, first] of [
   })
 }
 
+test('memory: of tails that wait for the first byte of silent clients only a tenth of the budget is held', async () => {
+  const { bucket, store } = setup({}, { bufferBudget: 5 * part })
+  const appends = []
+  const tails: WeakRef<ArrayBufferLike>[] = []
+  for (let n = 0; n < 12; n++) {
+    await store.create(newUpload(`u${n}`, bytes.byteLength))
+    await store.append(await get(store, `u${n}`), body(bytes.subarray(0, 10 * kib)))
+    const found = await get(store, `u${n}`)
+    tails.push(new WeakRef(found.rest?.tail.buffer ?? assert.fail('no tail')))
+    const silent = feed()
+    appends.push({ silent, appending: store.append(found, silent, { bounded: true }) })
+  }
+  await until(() => tails.filter((tail) => tail.deref() !== undefined).length <= 3)
+  for (const [n, { silent, appending }] of appends.entries()) {
+    if (n % 2 === 0) await during(silent.push(bytes.subarray(10 * kib)))
+    silent.end()
+    const after = await during(appending)
+    assert.equal(after.offset, n % 2 === 0 ? bytes.byteLength : 10 * kib)
+    if (n % 2 === 0) await store.update(after, { completed: true })
+    else await finish(store, `u${n}`, bytes)
+    await assertWhole(bucket, `u${n}`, bytes)
+  }
+})
+
 /** Collects garbage until this holds. */
 async function until(holds: () => boolean): Promise<void> {
   setFlagsFromString('--expose-gc')
