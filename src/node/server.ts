@@ -101,6 +101,7 @@ export async function startServer(
     }
     const errorHandler = (error: unknown) => {
       nameAnswer(exchange)
+      closeUnlessComplete(incoming, outgoing)
       if (error instanceof RequestError) return new Response('The request cannot be understood\n', { status: 400 })
       logs.server.error({ ...namesOf(exchange), err: error }, 'request failed')
       return new Response('Internal error\n', { status: 500 })
