@@ -40,8 +40,13 @@ export interface VectorOptions {
  */
 const vectorBytes = 512 * 1024
 
-/** Bytes between two calls of `settle`. */
-const settleBytes = 32 << 20
+/** Bytes between two calls of `settle`: so few that the disk has work from the start where many uploads end together. */
+const settleBytes = 8 << 20
+
+/** Most calls of `settle` at a time in this thread: on a slow disk each holds a thread of the pool, which writes need. */
+const mostSettling = 4
+
+let settlingNow = 0
 
 /** A slow body's bytes wait no longer than this to become durable, in milliseconds. */
 const flushMs = 200
@@ -104,11 +109,14 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
   /** One at a time: on a slow disk the next one takes more. */
   function settle(): void {
     if (options.settle === undefined || settling !== undefined || position - settledTo < settleBytes) return
+    if (settlingNow >= mostSettling) return
     settledTo = position
+    settlingNow++
     settling = options
       .settle()
       .catch(fail)
       .finally(() => {
+        settlingNow--
         settling = undefined
       })
   }
