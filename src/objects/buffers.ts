@@ -49,6 +49,8 @@ const longPatienceMs = 10_000
 const slowMs = 1_000
 /** Milliseconds after which who fills a buffer slowly is asked to let others have it. */
 const fairMs = 2_000
+/** Milliseconds that a body which nothing of may be recorded before its end may keep memory that others wait for. */
+export const mostKeptMs = 30_000
 /** Buffers kept for good for the next who takes one of the same size; more than that stay for a while. */
 const spares = 4
 /** Milliseconds after which buffers that nobody has taken again go. */

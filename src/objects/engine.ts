@@ -16,8 +16,14 @@ export interface Engine {
   readonly keys: Keys
   readonly limits: BucketLimits
   readonly buffers: Buffers
-  /** Bytes of tails that appends hold beside their buffers; above `most` they are read again when they are needed. */
-  readonly tails: { held: number; readonly most: number }
+  /** Memory for tails beside the buffers. */
+  readonly tails: {
+    /** Bytes that appends hold of tails that they have found; above `most` those are read again when they are needed. */
+    held: number
+    /** Bytes of tails in records that running appends write at this moment; above `most` others wait with theirs. */
+    recording: number
+    readonly most: number
+  }
   readonly claims: Claims
   /** Bytes that a part shall have. */
   readonly partSize: number

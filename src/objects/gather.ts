@@ -3,10 +3,10 @@ import type { AppendOptions } from '../store.ts'
 import type { Gathering } from './append.ts'
 import { putWhole } from './assemble.ts'
 import type { Multipart } from './bucket.ts'
-import { type Holder, lend } from './buffers.ts'
+import { type Holder, lend, mostKeptMs } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
-import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { fastMs, isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
@@ -14,12 +14,6 @@ const tailEvery = 3
 
 /** How often within a checkpoint's time it is looked whether the client has fallen silent. */
 const looks = 5
-
-/** Milliseconds in which a part has to be filled for the ones after it to be larger. */
-const fastMs = 500
-
-/** Milliseconds that a body which nothing of may be recorded before its end may keep memory that others wait for. */
-const mostKeptMs = 30_000
 
 /**
  * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
@@ -244,10 +238,23 @@ export function gather(
    */
   async function recordAll(): Promise<void> {
     if (atomic || inFlight > 0) return
-    const parts = contiguous()
     const isNew = filled - recordedTail > recordedTail / 4
-    if (parts.length === committed.rest.parts.length && (buffer === null || !isNew)) return
-    await record({ parts, tail: buffer?.slice(0, filled) ?? nothing.tail })
+    if (contiguous().length === committed.rest.parts.length && (buffer === null || !isNew)) return
+    await recordTail()
+  }
+
+  /**
+   * Records what is in the buffer, too, as it lies there: nobody changes it meanwhile. The record is another copy in
+   * memory, so of many uploads that would write theirs at once some do so the next time.
+   */
+  async function recordTail(): Promise<void> {
+    const { tails } = engine
+    const size = filled
+    if (tails.recording > 0 && tails.recording + size > tails.most) return
+    tails.recording += size
+    const own = buffer?.subarray(0, size) ?? nothing.tail
+    const tail = mayForget(options) ? own : own.slice()
+    await record({ parts: contiguous(), tail }).finally(() => (tails.recording -= size))
     forgetTail()
   }
 
@@ -257,10 +264,7 @@ export function gather(
     const done = contiguous()
     ticks++
     if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
-    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) {
-      await record({ parts: done, tail: buffer.slice(0, filled) })
-      forgetTail()
-    }
+    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) await recordTail()
   }
 
   /** Others wait for memory: stores what is in the buffer and gives it back. */
@@ -272,7 +276,7 @@ export function gather(
       if (Date.now() - holder.since < mostKeptMs) return
       throw new TusError('body_incomplete', 'Too slow for a server that is short of memory; send the bytes again')
     }
-    await record({ parts: contiguous(), tail: buffer.slice(0, filled) })
+    await record({ parts: contiguous(), tail: buffer.subarray(0, filled) })
     carried = filled
     buffers.give(buffer, holder)
     // Read again when the client goes on.

@@ -30,6 +30,9 @@ export function partBytes(limits: BucketLimits, preferred: number, state: PlanSt
   return clamp(wanted * 2 ** Math.floor((used * 10) / limits.maxParts), limits)
 }
 
+/** Milliseconds in which a part has to be filled for the ones after it to be larger. */
+export const fastMs = 500
+
 /** Largest multiple of what is planned that a part may have. */
 const largest = 2
 

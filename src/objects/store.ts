@@ -224,7 +224,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     keys: objectKeys(infoPrefix),
     limits: bucket.limits,
     buffers,
-    tails: { held: 0, most: bufferBudget * 0.1 },
+    tails: { held: 0, recording: 0, most: bufferBudget * 0.1 },
     claims: createClaims(),
     partSize,
     partConcurrency,

@@ -319,6 +319,47 @@ test('memory: of tails that wait for the first byte of silent clients only a ten
   }
 })
 
+test('memory: tails of many that fall silent at once are recorded a few at a time, and all of them in the end', async () => {
+  let writing = 0
+  let most = 0
+  const { bucket, store } = setup(
+    {},
+    { bufferBudget: 20 * part, partConcurrency: 16, checkpointMs: 1000, retry: { delayMs: 1, timeoutMs: 600_000 } },
+  )
+  const put = bucket.put.bind(bucket)
+  bucket.put = async (key, chunk, how, options) => {
+    if (chunk.byteLength < 10 * kib) return put(key, chunk, how, options)
+    writing += chunk.byteLength
+    most = Math.max(most, writing)
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    writing -= chunk.byteLength
+    return put(key, chunk, how, options)
+  }
+  const ids = Array.from({ length: 16 }, (_, n) => `u${n}`)
+  const feeds = []
+  for (const id of ids) {
+    await store.create(newUpload(id, bytes.byteLength))
+    const silent = feed()
+    feeds.push({ silent, appending: store.append(await get(store, id), silent, { bounded: true }) })
+    await silent.push(bytes.subarray(0, 60 * kib))
+  }
+  const offsets = async () => (await Promise.all(ids.map((id) => get(store, id)))).map(({ offset }) => offset)
+  await during(
+    (async () => {
+      while ((await offsets()).some((offset) => offset !== 60 * kib))
+        await new Promise((resolve) => setTimeout(resolve, 500))
+    })(),
+  )
+  // A tenth of the budget, and what the records hold besides.
+  assert.ok(most <= 2 * part + 2 * kib, `${most} bytes at once`)
+  for (const [n, { silent, appending }] of feeds.entries()) {
+    silent.end()
+    await during(appending)
+    await during(finish(store, `u${n}`, bytes))
+    await assertWhole(bucket, `u${n}`, bytes)
+  }
+})
+
 /** Collects garbage until this holds. */
 async function until(holds: () => boolean): Promise<void> {
   setFlagsFromString('--expose-gc')
