@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { receiverUrl } from './receiver.ts'
 import type { Command } from './servers.ts'
 
 export interface RunningServer {
@@ -32,7 +33,7 @@ export async function startServer(
   command: Command,
   place: { readonly directory: string; readonly log: string; readonly nodeOptions: readonly string[] },
 ): Promise<RunningServer> {
-  const run = { directory: place.directory, port: await freePort() }
+  const run = { directory: place.directory, port: await freePort(), hooksUrl: await receiverUrl() }
   const log = openSync(place.log, 'a')
   const child = spawn(command.program, [...(command.isNode ? place.nodeOptions : []), ...command.args(run)], {
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...command.environment(run) },

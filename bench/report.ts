@@ -74,7 +74,7 @@ export const fileTargets: readonly Target[] = [
   ]),
 ]
 
-/** The server with everything that watches it, beside one without. */
+/** The server with what watches or limits it, beside one without. */
 export const watchTargets: readonly Target[] = (['big', 'parallel', 'small', 'chunks', 'head'] as const).flatMap(
   (workload): Target[] => [
     { workload, peer: 'plain', field: 'rate', atLeast: 0.95 },

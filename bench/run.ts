@@ -156,7 +156,7 @@ function heading(plan: Plan, scratch: string): string {
 
 const aboutFiles = [
   'fileloft syncs bytes, record and directory to the disk before it answers that an upload is complete; the others',
-  'answer when the operating system has them ("fileloft, no sync" does too, and serves without the command around).',
+  'answer when the operating system has them ("fileloft, no sync" does too: FILELOFT_SYNC=never).',
 ]
 
 async function runAll(plan: Plan, scratch: string): Promise<void> {
@@ -176,9 +176,10 @@ async function runAll(plan: Plan, scratch: string): Promise<void> {
   for (const [id, name] of [
     ['fileloft', 'Targets'],
     ['nosync', 'The same without sync'],
-    ['watched', 'What limits, metrics and logs cost'],
+    ['watched', 'What hooks, metrics and logs cost'],
+    ['limited', 'What limits cost'],
   ] as const) {
-    const table = targetTable(id, results, id === 'watched' ? watchTargets : fileTargets)
+    const table = targetTable(id, results, id === 'watched' || id === 'limited' ? watchTargets : fileTargets)
     if (table !== '') console.log(`${name}\n${table}\n`)
   }
 }

@@ -6,6 +6,7 @@ export const serverIds = [
   'fileloft',
   'plain',
   'watched',
+  'limited',
   'library',
   'bun',
   'deno',
@@ -50,6 +51,8 @@ export interface RunPlace {
   readonly directory: string
   /** A free port, for servers that do not say which one they took. */
   readonly port: number
+  /** Takes webhooks. */
+  readonly hooksUrl: string
 }
 
 const root = join(import.meta.dirname, '..')
@@ -60,28 +63,37 @@ export function benchServers(): BenchServer[] {
   const rust = process.env['BENCH_FILELOFT_RUST'] ?? onPath('fileloft-rust')
   const own = { path: '/files/', stores: true } as const
   return [
-    { ...own, id: 'fileloft', title: 'fileloft', command: ourServer(ours, {}) },
-    { ...own, id: 'plain', title: 'fileloft, plain', command: ourServer(ours, { FILELOFT_LOG: 'off' }) },
+    { ...own, id: 'fileloft', title: 'fileloft', command: ourServer(ours, () => ({})) },
+    { ...own, id: 'plain', title: 'fileloft, plain', command: ourServer(ours, () => ({ FILELOFT_LOG: 'off' })) },
     {
       ...own,
       id: 'watched',
       title: 'fileloft, watched',
-      command: ourServer(ours, {
+      command: ourServer(ours, ({ hooksUrl }) => ({
         FILELOFT_LOG: 'info',
         FILELOFT_METRICS: 'true',
+        FILELOFT_HOOKS_URL: hooksUrl,
+      })),
+    },
+    {
+      ...own,
+      id: 'limited',
+      title: 'fileloft, limited',
+      command: ourServer(ours, () => ({
+        FILELOFT_LOG: 'off',
         // None of them is reached: what is measured is that each request is counted, in hooks.
         FILELOFT_MAX_ACTIVE_UPLOADS: '1000000',
         FILELOFT_MAX_ACTIVE_UPLOADS_PER_CLIENT: '1000000',
         FILELOFT_MAX_BYTES_PER_CLIENT: '1000TiB',
         FILELOFT_MIN_RATE: '1',
-      }),
+      })),
     },
     {
       id: 'nosync',
       title: 'fileloft, no sync',
       path: '/files/',
       stores: true,
-      command: nodeScript('fileloft-nosync.ts'),
+      command: ourServer(ours, () => ({ FILELOFT_SYNC: 'never' })),
     },
     { id: 'library', title: 'library, Node', path: '/files', stores: true, command: nodeScript('library.ts') },
     { id: 'bun', title: 'library, Bun', path: '/files', stores: true, command: otherRuntime('bun', []) },
@@ -130,7 +142,7 @@ export function benchServers(): BenchServer[] {
   ]
 }
 
-function ourServer(file: string, more: Readonly<Record<string, string>>): BenchServer['command'] {
+function ourServer(file: string, more: Command['environment']): BenchServer['command'] {
   if (!exists(file)) return `there is no ${file}`
   return {
     program: process.execPath,
@@ -138,7 +150,7 @@ function ourServer(file: string, more: Readonly<Record<string, string>>): BenchS
     // Its log, which would tell, may be off.
     takesPort: true,
     args: () => [file],
-    environment: (run) => ({ ...placeOf(run), ...more }),
+    environment: (run) => ({ ...placeOf(run), ...more(run) }),
   }
 }
 

@@ -188,7 +188,10 @@ export interface Creation {
 
 /** What a hook adds to a successful answer. */
 export interface Reply {
-  /** From 200 to 299. @default 201 for a POST; 204 for a PATCH, 200 where there is a body */
+  /**
+   * From 200 to 399; tus clients take only 2xx for success. Left out of answers to HEAD.
+   * @default 201 for a POST; 204 for a PATCH, 200 where there is a body
+   */
   readonly status?: number
   /** In addition to those of the protocol, which they do not replace. */
   readonly headers?: Readonly<Record<string, string>>

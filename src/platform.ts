@@ -9,6 +9,8 @@ export interface Platform {
    * must keep the connection able to carry an answer.
    */
   readonly body?: AsyncIterable<Uint8Array>
+  /** Frees the memory of a chunk of `body`, which nobody else may read: see `AppendOptions`. */
+  readonly freeChunk?: ((chunk: Uint8Array) => void) | undefined
   /** Trailers of the request, known once the body has ended. Enables checksum-trailer. */
   readonly trailers?: () => Headers
   /** The client's address as the connection shows it. */

@@ -82,6 +82,11 @@ export interface AppendOptions {
   readonly guard?: () => void | Promise<void>
   /** Called after bytes were stored, with the new offset; those that complete it may be durable later. Must not throw. */
   readonly onProgress?: (offset: number) => void
+  /**
+   * Frees the memory of a chunk of the body now, instead of when garbage is collected. A store that calls it does so
+   * once nobody whom it gave the chunk to reads it any more; the chunk is empty then.
+   */
+  readonly freeChunk?: (chunk: Uint8Array) => void
 }
 
 /** A range of bytes: `start` included, `end` excluded. */

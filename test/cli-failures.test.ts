@@ -142,3 +142,12 @@ test('OPTIONS * is answered as OPTIONS of the endpoints is', async () => {
   const other = await exchange(server.port, 'GET * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
   assert.match(other, /^HTTP\/1\.1 400 /)
 })
+
+test('a request that cannot be understood, with a body that does not come: answered, and its connection ends', async () => {
+  using directory = temporaryDirectory()
+  await using server = await startCli({ FILELOFT_DATA_DIR: directory.path })
+  for (const target of ['ftp://a/files', 'http://[::x]/files', String.raw`/\a/files`]) {
+    const answer = await exchange(server.port, `POST ${target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc`)
+    assert.match(answer, /^HTTP\/1\.1 400 [^]*\r\nConnection: close\r\n/i, target)
+  }
+})

@@ -217,16 +217,24 @@ async function storageFor(line: string): Promise<Storage | null> {
   return null
 }
 
+/** Runs a program, and ends its group when this process is gone, be it by SIGKILL: standard input ends then. */
+const withParent = `
+exec 3<&0 </dev/null
+{ cat <&3; kill -s TERM 0; } >/dev/null 2>&1 &
+exec 3<&-
+exec "$@"
+`
+
 /** Runs a program (a file) or a command line until it says that it listens, then `work`, then ends it. */
 async function withServer(command: string, environment: Record<string, string>, work: () => Promise<void>) {
   const isFile = /\.m?ts$/.test(command)
   const program = isFile ? process.execPath : 'bash'
   const words = isFile ? [command] : ['-c', command.replace(/(npm start|npx fileloft)/, 'exec $1')]
   // A group of its own: npm and npx start the server as a child of theirs.
-  const server = spawn(program, words, {
+  const server = spawn('sh', ['-c', withParent, 'sh', program, ...words], {
     cwd: isFile ? scratch : root,
     env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   })
   let output = ''
@@ -244,6 +252,7 @@ async function withServer(command: string, environment: Record<string, string>, 
     await work()
   } finally {
     if (server.pid !== undefined && server.exitCode === null) process.kill(-server.pid, 'SIGTERM')
+    server.stdin.destroy()
     await exited
   }
 }

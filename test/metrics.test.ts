@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { run, trackUpload } from './clients/tus.ts'
+import { upload } from './hooks/client.ts'
+import { startReceiver } from './hooks/receiver.ts'
 import { createUpload, runCli, temporaryDirectory, tus } from './cli-support.ts'
 import { rawClient } from './node-support.ts'
 import { startAzurite } from './servers/azurite.ts'
@@ -160,6 +162,43 @@ test('object storage: calls, retries and times by kind, memory for parts', async
       `Content-Type: application/offset+octet-stream\r\nContent-Length: ${20 * 1024 * 1024}\r\n\r\nhello`,
   )
   await scrapeUntil(server, (m) => m.value('fileloft_buffer_used_bytes') >= 5 * 1024 * 1024, 'a buffer in use')
+})
+
+test('hook deliveries: each try by event and outcome, what is given up, the time that tries take', async () => {
+  let refusals = 2
+  await using receiver = await startReceiver(({ Type }) => {
+    if (Type === 'pre-create' && refusals-- > 0) return 503
+    return Type === 'post-create' ? 500 : {}
+  })
+  await using server = await startServer({
+    env: {
+      ...own,
+      FILELOFT_HOOKS_URL: receiver.url,
+      FILELOFT_HOOKS_EVENTS: 'pre-create,post-create,post-finish',
+      FILELOFT_HOOKS_RETRIES: '2',
+      FILELOFT_HOOKS_GIVE_UP_AFTER: '0',
+    },
+  })
+  const none = await scrape(server)
+  assert.equal(none.value('fileloft_hook_deliveries_total'), 0)
+  await upload(server.url, 'hello')
+  const deliveries = (metrics: Metrics, event: string, outcome: string) =>
+    metrics.value('fileloft_hook_deliveries_total', { event, outcome })
+  await receiver.until(() => receiver.of('post-finish').length === 1)
+  const metrics = await scrapeUntil(server, (m) => deliveries(m, 'post-finish', 'ok') === 1, 'the last delivery')
+  const counted = ['pre-create', 'post-create', 'post-finish'].map((event) => [
+    ...['ok', 'failed', 'dead'].map((outcome) => deliveries(metrics, event, outcome)),
+    metrics.value('fileloft_hook_delivery_duration_seconds_count', { event }),
+    metrics.value('fileloft_hook_delivery_duration_seconds_bucket', { event, le: '+Inf' }),
+  ])
+  // Taken at the third try; failed three times, then given up; taken at once.
+  assert.deepEqual(counted, [
+    [1, 2, 0, 3, 3],
+    [0, 3, 1, 3, 3],
+    [1, 0, 0, 1, 1],
+  ])
+  const seconds = metrics.value('fileloft_hook_delivery_duration_seconds_sum')
+  assert.ok(seconds > 0 && seconds < 10, `tries of ${seconds} s: pauses are not part of them`)
 })
 
 test('labels stay few whatever clients send: no ids, no invented methods or statuses', async () => {

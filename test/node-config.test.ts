@@ -62,6 +62,14 @@ const cases: {
     ],
     refuses: ['0', '65', '-1', '1.5', 'many', '2x', '1e1'],
   },
+  sync: {
+    takes: [
+      ['complete', 'complete'],
+      ['Always', 'always'],
+      ['never', 'never'],
+    ],
+    refuses: ['true', 'none', 'fsync'],
+  },
   dataDir: { takes: [['/srv/uploads', '/srv/uploads']], refuses: [] },
   backend: {
     takes: [

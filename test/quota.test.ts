@@ -1,11 +1,7 @@
-import { once } from 'node:events'
 /** Limits for clients, on the running server and in the ledger that keeps account of them. */
 import assert from 'node:assert/strict'
-import { connect as connectHttp2 } from 'node:http2'
-import { connect } from 'node:net'
 import { test } from 'node:test'
 import { MessageChannel } from 'node:worker_threads'
-import { Upload } from 'tus-js-client'
 import { combineHooks } from '../src/combine.ts'
 import type { RequestEvent } from '../src/hooks.ts'
 import { addressOf } from '../src/node/quota/client.ts'
@@ -14,30 +10,9 @@ import { createShared, joinShared } from '../src/node/shared.ts'
 import { secret, token } from './auth/support.ts'
 import { createUpload, tus } from './cli-support.ts'
 import { type RawClient, rawClient } from './node-support.ts'
+import { octets, patch, stall } from './quota-support.ts'
 import { scrape } from './support/prometheus.ts'
-import { startServer, type TestServer } from './support/server.ts'
-
-const octets = { 'Content-Type': 'application/offset+octet-stream' }
-
-/** A PATCH whose body stands still after its first bytes, which the server has stored or is about to. */
-async function stall(server: TestServer, url: string, headers = '', length = 1000): Promise<RawClient> {
-  const client = await rawClient(server.port)
-  client.socket.write(
-    `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n${headers}` +
-      `Content-Type: application/offset+octet-stream\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`,
-  )
-  // The body is asked for: the request has its place.
-  await client.until(/^HTTP\/1\.1 100 /)
-  client.socket.write('hello')
-  return client
-}
-
-const patch = (url: string, body: string | Buffer, headers: Record<string, string> = {}, offset = 0) =>
-  fetch(url, {
-    method: 'PATCH',
-    headers: { ...tus, ...octets, 'Upload-Offset': String(offset), ...headers },
-    body: new Uint8Array(Buffer.from(body)),
-  })
+import { startServer } from './support/server.ts'
 
 test('FILELOFT_MAX_ACTIVE_UPLOADS: the body beyond it is answered 429 with Retry-After, HEAD and POST are not', async () => {
   await using server = await startServer({
@@ -161,130 +136,6 @@ test('where owners are known they are the clients, whatever address they have', 
   body.socket.destroy()
 })
 
-test('FILELOFT_MAX_BYTES_PER_CLIENT: refused until the period is over; tus-js-client waits and completes', async () => {
-  await using server = await startServer({
-    env: { FILELOFT_MAX_BYTES_PER_CLIENT: '100KiB', FILELOFT_MAX_BYTES_PERIOD: '2' },
-  })
-  const started = performance.now()
-  const statuses: number[] = []
-  await new Promise<void>((resolve, reject) => {
-    const upload = new Upload(Buffer.alloc(250 * 1024), {
-      endpoint: server.url,
-      chunkSize: 50 * 1024,
-      retryDelays: [500, 500, 500, 500, 500, 500, 500, 500, 500, 500],
-      storeFingerprintForResuming: false,
-      onAfterResponse: (_, response) => void statuses.push(response.getStatus()),
-      onShouldRetry: (error) => error.originalResponse?.getStatus() === 429,
-      onSuccess: () => resolve(),
-      onError: reject,
-    })
-    upload.start()
-  })
-  assert.ok(statuses.includes(429), String(statuses))
-  // 100 KiB in each of three periods.
-  assert.ok(performance.now() - started > 3_500, `took ${performance.now() - started} ms`)
-})
-
-/** Settings under which a client may send 64 KiB. */
-const little = { FILELOFT_MAX_BYTES_PER_CLIENT: '64KiB', FILELOFT_MAX_BYTES_PERIOD: '3600' }
-
-/** Sends a body piece by piece until it is answered, each piece once the one before is out; tells how much that was. */
-async function pour(client: RawClient, piece: string, most: number): Promise<{ answer: string; sent: number }> {
-  let sent = 0
-  let answered = false
-  const answer = client.until(/HTTP\/1\.1 (?!100)[^]*\r\n\r\n/).finally(() => (answered = true))
-  while (!answered && sent < most) {
-    sent += piece.length
-    await new Promise((resolve) => client.socket.write(piece, resolve))
-  }
-  return { answer: await answer, sent }
-}
-
-/** What a server may read at once. */
-const chunk = 64 * 1024
-
-for (const [kind, headers] of [
-  ['with a length', ''],
-  ['in chunks', 'Transfer-Encoding: chunked\r\n'],
-] as const) {
-  test(`a body ${kind} that runs when its client has sent all it may: ended with 429, what arrived is stored`, async () => {
-    await using server = await startServer({ env: { ...little, FILELOFT_METRICS_BIND: '127.0.0.1:0' } })
-    const url = await createUpload(server.origin, 50_000_000)
-    using client = await rawClient(server.port)
-    const length = headers === '' ? 'Content-Length: 50000000\r\n' : headers
-    client.socket.write(
-      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n${length}` +
-        'Content-Type: application/offset+octet-stream\r\n\r\n',
-    )
-    const x = 'x'.repeat(4096)
-    const { answer } = await pour(client, headers === '' ? x : `1000\r\n${x}\r\n`, 50_000_000)
-    assert.match(answer, /HTTP\/1\.1 429 [^]*retry-after: (35\d\d|3600)\r\n/i)
-    const head = await fetch(url, { method: 'HEAD', headers: tus })
-    const offset = Number(head.headers.get('upload-offset'))
-    assert.ok(offset > 64 * 1024 && offset <= 64 * 1024 + chunk, String(offset))
-    // Nothing is left, and nothing was taken twice: what is stored is what was charged.
-    assert.equal((await patch(url, 'x', {}, offset)).status, 429)
-    const metrics = await scrape(server)
-    assert.equal(metrics.value('fileloft_received_bytes_total'), offset)
-    assert.equal(metrics.value('fileloft_quota_refusals_total', { limit: 'bytes_per_client' }), 2)
-  })
-}
-
-test('a body with a checksum counts as it comes: ended with 429 at the limit, nothing of it is stored', async () => {
-  await using server = await startServer({ env: { ...little, FILELOFT_METRICS_BIND: '127.0.0.1:0' } })
-  const url = await createUpload(server.origin, 50_000_000)
-  using client = await stall(server, url, `Upload-Checksum: sha1 ${'A'.repeat(27)}=\r\n`, 50_000_000)
-  const { answer } = await pour(client, 'x'.repeat(4096), 50_000_000)
-  assert.match(answer, /HTTP\/1\.1 429 [^]*retry-after: (35\d\d|3600)\r\n/i)
-  const received = (await scrape(server)).value('fileloft_received_bytes_total')
-  assert.ok(received > 64 * 1024 && received <= 64 * 1024 + chunk, String(received))
-  assert.equal((await fetch(url, { method: 'HEAD', headers: tus })).headers.get('upload-offset'), '0')
-})
-
-test('a body that passes the limit with its last bytes is stored whole; the client waits before its next one', async () => {
-  await using server = await startServer({ env: { ...little, FILELOFT_METRICS_BIND: '127.0.0.1:0' } })
-  const url = await createUpload(server.origin, 65 * 1024)
-  assert.equal((await patch(url, Buffer.alloc(63 * 1024))).status, 204)
-  assert.equal((await patch(url, Buffer.alloc(2 * 1024), {}, 63 * 1024)).status, 204)
-  const metrics = await scrape(server)
-  assert.equal(metrics.value('fileloft_quota_refusals_total', { limit: 'bytes_per_client' }), 0)
-  assert.equal((await patch(await createUpload(server.origin, 5), 'hello')).status, 429)
-})
-
-test('a POST with more bytes than its client may send: 201 with the offset that was reached, to go on from later', async () => {
-  await using server = await startServer({ env: little })
-  using client = await rawClient(server.port)
-  client.socket.write(
-    'POST /files HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 50000000\r\n' +
-      'Content-Type: application/offset+octet-stream\r\nContent-Length: 50000000\r\n\r\n',
-  )
-  const { answer } = await pour(client, 'x'.repeat(4096), 50_000_000)
-  assert.match(answer, /HTTP\/1\.1 201 /)
-  const told = /upload-offset: (\d+)/i.exec(answer)?.[1]
-  const offset = Number(told)
-  assert.ok(offset > 64 * 1024 && offset <= 64 * 1024 + chunk, told)
-  const path = new URL(/location: (\S+)/i.exec(answer)?.[1] ?? '', server.origin).pathname
-  const head = await fetch(server.origin + path, { method: 'HEAD', headers: tus })
-  assert.equal(head.headers.get('upload-offset'), told)
-  assert.equal((await patch(server.origin + path, 'x', {}, offset)).status, 429)
-})
-
-test('two threads: a body that runs is ended near the limit by whichever thread serves it', async () => {
-  await using server = await startServer({ env: { ...little, FILELOFT_WORKERS: '2' } })
-  for (const client of [await rawClient(server.port), await rawClient(server.port)]) {
-    using _ = client
-    const url = await createUpload(server.origin, 50_000_000)
-    client.socket.write(
-      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-        'Content-Type: application/offset+octet-stream\r\nContent-Length: 50000000\r\n\r\n',
-    )
-    const { answer } = await pour(client, 'x'.repeat(4096), 50_000_000)
-    assert.match(answer, /HTTP\/1\.1 429 /)
-    const head = await fetch(url, { method: 'HEAD', headers: tus })
-    assert.ok(Number(head.headers.get('upload-offset')) <= 64 * 1024 + chunk, head.headers.get('upload-offset') ?? '')
-  }
-})
-
 test('FILELOFT_MIN_RATE: a body that trickles is ended with 503, what arrived is stored, the rest follows', async () => {
   await using server = await startServer({
     env: { FILELOFT_MIN_RATE: '1KiB', FILELOFT_MIN_RATE_WINDOW: '1', FILELOFT_IDLE_TIMEOUT: '0' },
@@ -343,68 +194,6 @@ test('the ledger: places by upload, periods that end, clients that are forgotten
   now = 1001
   assert.equal(ledger.enter('b', '1'), null)
   assert.equal(ledger.charge('b', 50), 50, 'a new period')
-})
-
-test('HTTP/2 without TLS: a client that dies in the middle of a body gives its place back', async () => {
-  await using server = await startServer({
-    env: { FILELOFT_ENABLE_H2C: 'true', FILELOFT_MAX_ACTIVE_UPLOADS: '1', FILELOFT_LOG: 'info' },
-  })
-  const [url, other] = [await createUpload(server.origin, 1000), await createUpload(server.origin, 1000)]
-  const socket = connect(server.port, '127.0.0.1')
-  const session = connectHttp2(server.origin, { createConnection: () => socket })
-  session.on('error', () => undefined)
-  const body = session.request({
-    ':method': 'PATCH',
-    ':path': new URL(url).pathname,
-    ...tus,
-    'upload-offset': '0',
-    'content-type': 'application/offset+octet-stream',
-  })
-  body.on('error', () => undefined)
-  body.write('hello')
-  // At a wrong offset: 409 as soon as there is a place for it.
-  const until = async (wanted: number) => {
-    let status = 0
-    for (const end = Date.now() + 20_000; status !== wanted && Date.now() < end;) {
-      status = (await patch(other, 'hello', {}, 99)).status
-    }
-    assert.equal(status, wanted)
-  }
-  await until(429)
-  // As the system does it for a process that was killed: no word of HTTP/2, just the end.
-  socket.end()
-  await until(409)
-  session.destroy()
-})
-
-test('HTTP/2 without TLS: a body that is refused once it has begun ends its stream and gives its place back', async () => {
-  await using server = await startServer({
-    env: { FILELOFT_ENABLE_H2C: 'true', FILELOFT_MAX_ACTIVE_UPLOADS: '1', FILELOFT_LOG: 'info' },
-  })
-  const [url, other] = [await createUpload(server.origin, 1000), await createUpload(server.origin, 5)]
-  const session = connectHttp2(server.origin)
-  const send = (to: string, body: Buffer) => {
-    const stream = session.request({
-      ':method': 'PATCH',
-      ':path': new URL(to).pathname,
-      ...tus,
-      'upload-offset': '0',
-      'content-type': 'application/offset+octet-stream',
-    })
-    stream.on('error', () => undefined)
-    stream.resume()
-    stream.end(body)
-    return stream
-  }
-  // Far more than the upload's length, and than the connection takes at once.
-  const tooLong = send(url, Buffer.alloc(8 << 20))
-  const [head] = (await once(tooLong, 'response')) as [{ ':status': number }]
-  assert.equal(head[':status'], 413)
-  await once(tooLong, 'close')
-  const next = send(other, Buffer.from('hello'))
-  const [answer] = (await once(next, 'response')) as [{ ':status': number }]
-  assert.equal(answer[':status'], 204)
-  session.destroy()
 })
 
 test('exactly the bytes that a client may send: none is refused, the next one is', () => {

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { createUpload, temporaryDirectory, tus } from './cli-support.ts'
+import { all } from './hooks/client.ts'
+import { startReceiver } from './hooks/receiver.ts'
 import { startAzurite } from './servers/azurite.ts'
 import { startCollector } from './support/otlp.ts'
 import { inherited } from './support/environment.ts'
@@ -43,6 +45,41 @@ test('a PATCH with traceparent: spans of request, lock and store in the clientâ€
   const [post] = await collector.received('POST')
   assert.ok(post && post.parentSpanId === '' && post.traceId !== traceId)
   assert.ok(collector.spans.every((span) => !JSON.stringify(span.attributes).includes('?')))
+})
+
+test('webhooks: those of a traced request carry its trace, whether they are waited for or kept; without tracing none', async () => {
+  await using collector = await startCollector()
+  await using receiver = await startReceiver()
+  const hooks = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: all }
+  {
+    await using server = await startServer({
+      env: { ...json, ...hooks, OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint },
+    })
+    const url = await createUpload(server.origin, 5, traceparent)
+    await receiver.until(() => receiver.of('post-create').length === 1)
+    const headers = { ...tus, ...octets, ...traceparent, 'Upload-Offset': '0' }
+    assert.equal((await fetch(url, { method: 'PATCH', headers, body: 'hello' })).status, 204)
+    await receiver.until(() => receiver.of('post-finish').length === 1)
+    assert.equal((await fetch(url, { method: 'DELETE', headers: tus })).status, 204)
+    await receiver.until(() => receiver.of('post-terminate').length === 1)
+    const told = new Map(receiver.deliveries.map(({ hook, headers: { traceparent: value } }) => [hook.Type, value]))
+    for (const type of ['pre-create', 'post-create', 'pre-finish', 'post-finish']) {
+      assert.match(String(told.get(type)), new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`), type)
+    }
+    // Below the span of the hook, which is below that of the request.
+    const parent = (type: string) => String(told.get(type)).split('-')[2]
+    const [onCreate] = await collector.received('hook onCreate')
+    const [onFinish] = await collector.received('hook onFinish')
+    assert.deepEqual([parent('pre-create'), parent('pre-finish')], [onCreate?.spanId, onFinish?.spanId])
+    // A request without a trace has begun one.
+    const [remove] = await collector.received('DELETE')
+    for (const type of ['pre-terminate', 'post-terminate']) {
+      assert.match(String(told.get(type)), new RegExp(`^00-${remove?.traceId}-`), type)
+    }
+  }
+  await using untraced = await startServer({ env: hooks })
+  await createUpload(untraced.origin, 5, traceparent)
+  assert.equal(receiver.of('pre-create').at(-1)?.headers['traceparent'], undefined)
 })
 
 test('a failure of the store: its span and that of the request are errors; a 404 is none', async () => {

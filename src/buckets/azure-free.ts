@@ -1,4 +1,4 @@
-import type { BlockBlobClient } from '@azure/storage-blob'
+import type { BlobGetPropertiesResponse, BlockBlobClient } from '@azure/storage-blob'
 import { multipartsAt, orNull, remove } from './azure-blob.ts'
 import { codeOf } from './azure-errors.ts'
 import { despiteLease, leaseSeconds } from './azure-lease.ts'
@@ -10,9 +10,12 @@ const mark = { fileloftfreed: '1' }
  * Frees the blocks of a multipart, which the service would keep, and charge for, until a week has passed without
  * further ones. It has no call for that, but whatever a commit does not name is dropped: so an empty blob is committed,
  * and removed. Only where there is no blob, nor a block of another multipart, and under a lease, so that nobody adds
- * either one meanwhile without breaking it (`despiteLease`), after which nothing is committed here any more.
+ * either one meanwhile without breaking it (`despiteLease`), after which nothing is committed here any more. A blob gets
+ * no lease: nobody could tell it from other software's, so that one left by a failure would stand in everybody's way.
  */
 export async function freeBlocks(blob: BlockBlobClient, multipartId: string, abortSignal: AbortSignal): Promise<void> {
+  const there = await orNull(blob.getProperties({ abortSignal }))
+  if (there !== null && !isMarked(there)) return
   const lease = blob.getBlobLeaseClient()
   const acquire = () => lease.acquireLease(leaseSeconds, { abortSignal })
   if ((await orNull(despiteLease(blob, abortSignal, acquire))) === null) return
@@ -49,5 +52,9 @@ async function dropBlocks(blob: BlockBlobClient, leaseId: string, abortSignal: A
 /** Whether an earlier attempt has come as far as that. */
 async function isDropped(blob: BlockBlobClient, abortSignal: AbortSignal): Promise<boolean> {
   const properties = await orNull(blob.getProperties({ abortSignal }))
-  return properties?.contentLength === 0 && properties.metadata?.['fileloftfreed'] !== undefined
+  return properties !== null && isMarked(properties)
+}
+
+function isMarked({ contentLength, metadata }: BlobGetPropertiesResponse): boolean {
+  return contentLength === 0 && metadata?.['fileloftfreed'] !== undefined
 }

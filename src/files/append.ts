@@ -78,7 +78,7 @@ function openTarget(
   let fd: number | undefined
   let writer: VectorWriter | undefined
   /** Of an atomic append: what came before it is known whether it fits into memory. */
-  const held = gatherer()
+  const held = gatherer(options.freeChunk !== undefined)
   let marked = false
   /** Whether each write waits for the disk itself. */
   let isSynced = false
@@ -104,6 +104,8 @@ function openTarget(
     writer = vectorWriter(opened, start, {
       guard: options.guard,
       onWritten: atomic ? undefined : options.onProgress,
+      freeChunk: options.freeChunk,
+      isSynced,
       settle: directory.sync === 'never' ? undefined : () => dataSync(opened),
     })
     return writer

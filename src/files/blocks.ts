@@ -17,9 +17,13 @@ export function takeBlock(): Buffer {
   return block
 }
 
-/** Takes back the blocks among these pieces, one piece of each. Nobody may read them any more. */
-export function giveBack(pieces: readonly Uint8Array[]): void {
-  for (const { buffer } of pieces) {
-    if (free.length < mostFree && ours.has(buffer)) free.push(Buffer.from(buffer))
+/**
+ * Takes back the blocks among these pieces, one piece of each. Nobody may read them any more.
+ * @param freeChunk Called with the others, which are chunks of a body.
+ */
+export function giveBack(pieces: readonly Uint8Array[], freeChunk?: (chunk: Uint8Array) => void): void {
+  for (const piece of pieces) {
+    if (!ours.has(piece.buffer)) freeChunk?.(piece)
+    else if (free.length < mostFree) free.push(Buffer.from(piece.buffer))
   }
 }

@@ -10,13 +10,17 @@ export interface Gatherer {
   readonly bytes: number
 }
 
+/** Chunks of so many bytes are kept as they are where they can be freed: less would be saved than an object costs. */
+const largeBytes = 16 * 1024
+
 /**
  * The first chunk is kept as it is: most small bodies come in one. All others are copied into blocks that are used again
  * and again. A peer can send a byte at a time, each of which comes as an object of some hundred bytes, or as a view that
  * keeps a buffer of 64 KiB from being freed. And a chunk that waits for a write outlives the quick collections of new
- * objects; collecting everything each few MiB costs several times what copying does.
+ * objects; collecting everything each few MiB costs several times what copying does. Where whoever writes them frees large
+ * chunks himself, neither is needed.
  */
-export function gatherer(): Gatherer {
+export function gatherer(keepsLarge = false): Gatherer {
   let pieces: Uint8Array[] = []
   let bytes = 0
   let block: Buffer | undefined
@@ -43,8 +47,12 @@ export function gatherer(): Gatherer {
   return {
     add(chunk) {
       bytes += chunk.length
-      if (isFirst) pieces.push(chunk)
-      else copy(chunk)
+      if (isFirst || (keepsLarge && chunk.length >= largeBytes)) {
+        seal()
+        pieces.push(chunk)
+      } else {
+        copy(chunk)
+      }
       isFirst = false
     },
 

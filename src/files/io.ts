@@ -16,7 +16,7 @@ export const fileSync = promisify(fs.fsync)
 export const close = promisify(fs.close)
 
 const writeVector = promisify(fs.writev)
-const isDeno = 'Deno' in globalThis
+export const isDeno = 'Deno' in globalThis
 
 /**
  * Writes the vector, or the beginning of it. On Deno one piece after the other: its `writev` is slower, and resolves to

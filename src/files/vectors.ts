@@ -1,6 +1,7 @@
 import { giveBack } from './blocks.ts'
 import { gatherer } from './gather.ts'
 import { write, writev } from './io.ts'
+import { mayWriteHere, writeHere } from './quick.ts'
 
 /**
  * Gathers chunks into large positional writes: one is on its way to the disk while the next one fills. After a failure
@@ -22,6 +23,10 @@ export interface VectorOptions {
   readonly guard?: (() => void | Promise<void>) | undefined
   /** Called after each write with the new position. */
   readonly onWritten?: ((position: number) => void) | undefined
+  /** Whether a write of this file waits for the disk. */
+  readonly isSynced?: boolean
+  /** See `AppendOptions`. */
+  readonly freeChunk?: ((chunk: Uint8Array) => void) | undefined
   /**
    * Sends to the disk what was written. Called now and then while the body still comes, so that the sync at its end
    * is short; nobody waits for it before `end`.
@@ -42,7 +47,8 @@ const settleBytes = 32 << 20
 const flushMs = 200
 
 export function vectorWriter(fd: number, start: number, options: VectorOptions): VectorWriter {
-  const waiting = gatherer()
+  const { freeChunk } = options
+  const waiting = gatherer(freeChunk !== undefined)
   let position = start
   let settledTo = start
   let running: Promise<void> | undefined
@@ -55,7 +61,8 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
     clearTimeout(timer)
     timer = undefined
     if (failure !== undefined) return
-    running = writeOut(waiting.take())
+    const { bytes } = waiting
+    running = writeOut(waiting.take(), bytes)
       .catch(fail)
       .finally(() => {
         running = undefined
@@ -69,22 +76,29 @@ export function vectorWriter(fd: number, start: number, options: VectorOptions):
     waiting.take()
   }
 
-  async function writeOut(vector: Uint8Array[]): Promise<void> {
+  async function writeOut(vector: Uint8Array[], bytes: number): Promise<void> {
+    const isHere = options.isSynced !== true && mayWriteHere(bytes)
     const checked = options.guard?.()
     if (checked !== undefined) await checked
     for (let rest = vector; rest.length > 0;) {
-      const [first] = rest
-      const written =
-        rest.length === 1 && first !== undefined
-          ? (await write(fd, first, 0, first.length, position)).bytesWritten
-          : (await writev(fd, rest, position)).bytesWritten
+      const written = isHere ? writeHere(fd, rest, position) : await writeElsewhere(rest)
       if (written === 0) throw new Error('a write took no bytes')
       position += written
       rest = without(rest, written)
     }
-    giveBack(vector)
+    giveBack(vector, freeChunk)
     options.onWritten?.(position)
     settle()
+  }
+
+  /** In the thread pool. */
+  async function writeElsewhere(vector: readonly Uint8Array[]): Promise<number> {
+    const [first] = vector
+    const { bytesWritten } =
+      vector.length === 1 && first !== undefined
+        ? await write(fd, first, 0, first.length, position)
+        : await writev(fd, vector, position)
+    return bytesWritten
   }
 
   /** One at a time: on a slow disk the next one takes more. */

@@ -48,7 +48,7 @@ export function chooseBackend(
 }
 
 function isOfOther(key: Key, backend: Backend): boolean {
-  if (key === 'dataDir') return backend !== 'fs'
+  if (key === 'dataDir' || key === 'sync') return backend !== 'fs'
   if (shared.includes(key)) return backend === 'fs'
   const owner = (['s3', 'gcs', 'azure'] as const).find((each) => key.startsWith(each))
   return owner !== undefined && owner !== backend

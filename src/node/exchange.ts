@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Incoming, type NodePlatform, nodePlatform, type Outgoing } from './platform.ts'
+import { type Incoming, type NodePlatform, nodePlatform, type Outgoing, type PlatformOptions } from './platform.ts'
 
 /** A request on its way through the server, its answer, and what becomes known about both. */
 export interface Exchange {
@@ -32,14 +32,11 @@ const link = Symbol('exchange')
 
 type Linked = Request & { [link]?: Exchange }
 
-/**
- * Begins an exchange: the handler's answer will carry the request's id. Others are given it by `nameAnswer`.
- * @param onReceived Called for each chunk of the body with its size in bytes.
- */
+/** Begins an exchange: the handler's answer will carry the request's id. Others are given it by `nameAnswer`. */
 export function openExchange(
   incoming: Incoming,
   outgoing: Outgoing,
-  onReceived: ((size: number) => void) | null,
+  { onReceived, freeChunk }: Pick<PlatformOptions, 'onReceived' | 'freeChunk'>,
 ): Exchange {
   const id = requestId(incoming)
   const onChunk = (size: number) => {
@@ -51,7 +48,11 @@ export function openExchange(
     path: pathOf(incoming.url ?? ''),
     incoming,
     outgoing,
-    platform: nodePlatform(incoming, outgoing, onChunk, { 'X-Request-Id': id }),
+    platform: nodePlatform(incoming, outgoing, {
+      onReceived: onChunk,
+      answerHeaders: { 'X-Request-Id': id },
+      ...(freeChunk && { freeChunk }),
+    }),
     onChunk: null,
     startedAt: performance.now(),
     ends: [],

@@ -11,6 +11,15 @@ export type Incoming = IncomingMessage | Http2ServerRequest
 /** The answer that belongs to it. */
 export type Outgoing = ServerResponse | Http2ServerResponse
 
+export interface PlatformOptions {
+  /** Called for each chunk of the body with its size in bytes. */
+  readonly onReceived?: ((size: number) => void) | null
+  /** See `Platform`. */
+  readonly freeChunk?: (chunk: Uint8Array) => void
+  /** See `Platform`. */
+  readonly answerHeaders?: Readonly<Record<string, string>>
+}
+
 export interface NodePlatform extends Platform {
   readonly body: Body
   readonly trailers: () => Headers
@@ -19,16 +28,11 @@ export interface NodePlatform extends Platform {
   readonly received: () => number
 }
 
-/**
- * What Node knows about a request. Nothing is read before the body is iterated.
- * @param onReceived Called for each chunk of the body with its size in bytes.
- * @param answerHeaders See `Platform`.
- */
+/** What Node knows about a request. Nothing is read before the body is iterated. */
 export function nodePlatform(
   incoming: Incoming,
   outgoing: Outgoing,
-  onReceived: ((size: number) => void) | null = null,
-  answerHeaders: Readonly<Record<string, string>> = {},
+  { onReceived, freeChunk, answerHeaders = {} }: PlatformOptions = {},
 ): NodePlatform {
   let received = 0
   const { socket } = incoming
@@ -44,6 +48,7 @@ export function nodePlatform(
     })
   return {
     body: hasBody(incoming) ? read() : noBody,
+    freeChunk,
     trailers: () => trailersOf(incoming),
     remoteAddress: socket.remoteAddress,
     remotePort: socket.remotePort,

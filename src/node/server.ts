@@ -80,12 +80,12 @@ export async function startServer(
   const mount = config.basePath.replace(/\/$/, '')
   let closing = false
   const heap = tendHeap()
-  const onChunk = both(heap.countBytes, onReceived)
+  const chunks = { onReceived: both(heap.countBytes, onReceived), freeChunk: heap.freeChunk }
   const app = createApp(handler, { store, mount, logs, features, isClosing: () => closing })
 
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {
     heap.countRequest()
-    const exchange = openExchange(incoming, outgoing, onChunk)
+    const exchange = openExchange(incoming, outgoing, chunks)
     for (const feature of features) feature.onExchange?.(exchange)
     logWhenDone(logs.http, mount, exchange)
     incoming.headers['stream' in incoming ? ':authority' : 'host'] = hostOf(incoming)
@@ -101,6 +101,7 @@ export async function startServer(
     }
     const errorHandler = (error: unknown) => {
       nameAnswer(exchange)
+      closeUnlessComplete(incoming, outgoing)
       if (error instanceof RequestError) return new Response('The request cannot be understood\n', { status: 400 })
       logs.server.error({ ...namesOf(exchange), err: error }, 'request failed')
       return new Response('Internal error\n', { status: 500 })

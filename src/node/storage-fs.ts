@@ -18,7 +18,7 @@ export async function openFiles(config: Config, preferred = defaultDirectory): P
   const directory = configured ?? (isUsable(preferred) ? preferred : resolve('fileloft-data'))
   const locks = join(directory, '.locks')
   makeFor(directory, locks)
-  const store = fileStore({ directory })
+  const store = fileStore({ directory, sync: config.sync })
   return {
     store,
     locker: fsLocker({ directory: locks }),

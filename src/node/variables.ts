@@ -85,6 +85,12 @@ export const variables = {
     text,
     'Directory of the uploads: /var/lib/fileloft; when unset and that cannot be used, ./fileloft-data',
   ),
+  sync: required(
+    'FILELOFT_SYNC',
+    oneOf('complete', 'always', 'never'),
+    'When answers wait for the disk: complete (of an upload), always, never (a power cut can lose uploads)',
+    'complete',
+  ),
   backend: variable(
     'FILELOFT_BACKEND',
     oneOf('fs', 's3', 'gcs', 'azure'),

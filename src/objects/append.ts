@@ -1,7 +1,18 @@
 import type { AppendOptions } from '../store.ts'
 import { type Engine, mayForget, restOf, tooLong } from './engine.ts'
 import { gather } from './gather.ts'
-import type { ObjectUpload, Rest } from './record.ts'
+import { nothing, type ObjectUpload, type Rest } from './record.ts'
+
+/** A body on its way into parts, as `appendBody` drives it. */
+export interface Gathering {
+  /** The body's next chunk; throws what the body throws, or what went wrong meanwhile. */
+  readonly next: (iterator: AsyncIterator<Uint8Array>) => Promise<IteratorResult<Uint8Array>>
+  readonly add: (chunk: Uint8Array) => Promise<void>
+  readonly end: () => Promise<ObjectUpload>
+  /** Keeps what is stored without a gap, or (the body failed, or its bytes are worth nothing alone) none of it. */
+  readonly fail: () => Promise<void>
+  readonly close: () => void
+}
 
 /** Appends a body to an upload: what came of it is in the record, or with whoever completes the upload. */
 export async function appendBody(
@@ -12,17 +23,16 @@ export async function appendBody(
 ): Promise<ObjectUpload> {
   // Its record knows nothing of parts any more.
   if (upload.stored) return takeNothing(upload, body)
-  const rest = await restOf(engine, upload)
-  const before = { ...upload, rest, tailBytes: rest.tail.byteLength }
-  // The caller keeps its record to the end; its tail is memory that no budget counts.
-  if (mayForget(options)) (upload as { rest: Rest | null }).rest = null
+  const { gathering, release } = await begin(engine, upload, options)
   const iterator = body[Symbol.asyncIterator]()
-  const gathering = gather(engine, before, options)
   try {
     for (;;) {
       const result = await gathering.next(iterator)
+      // From here on it goes to a buffer, or waits in the record for one.
+      if (mayForget(options)) release()
       if (result.done === true) return await gathering.end()
       await gathering.add(result.value)
+      options.freeChunk?.(result.value)
     }
   } catch (error) {
     await gathering.fail()
@@ -31,6 +41,34 @@ export async function appendBody(
     throw error
   } finally {
     gathering.close()
+    release()
+  }
+}
+
+/**
+ * Apart: what waits for the body would hold the tail to the end of it, though nobody looks at it any more. Tails are
+ * memory that no budget counts, and clients may take long to send their first byte: only some are held that long.
+ */
+async function begin(
+  engine: Engine,
+  upload: ObjectUpload,
+  options: AppendOptions,
+): Promise<{ readonly gathering: Gathering; readonly release: () => void }> {
+  const { tails } = engine
+  const rest = await restOf(engine, upload)
+  const tailBytes = rest.tail.byteLength
+  // The caller keeps its record to the end.
+  if (mayForget(options)) (upload as { rest: Rest | null }).rest = null
+  const isHeld = !mayForget(options) || tails.held + tailBytes <= tails.most
+  let held = isHeld ? tailBytes : 0
+  tails.held += held
+  const before = { ...upload, tailBytes, rest: isHeld ? rest : { ...rest, tail: nothing.tail } }
+  return {
+    gathering: gather(engine, before, options),
+    release() {
+      tails.held -= held
+      held = 0
+    },
   }
 }
 

@@ -27,7 +27,7 @@ export interface Holder {
   held: number
   /** When it got the one it fills, in milliseconds; 0 = it fills none. */
   since: number
-  /** Others wait: store what is in the buffer that is being filled, and give it back. */
+  /** Others wait: store what is in the buffer that is being filled, and give it back. Asked again while it is not. */
   release: () => void
 }
 
@@ -70,8 +70,8 @@ const lookMs = 250
 export function createBuffers(budget: number, soft: number): Buffers {
   const alone = Math.min(soft * aloneFactor, budget / 2)
   const waiters: Waiter[] = []
-  /** And the bytes of the buffer that each got last. */
-  const holders = new Map<Holder, number>()
+  /** And of the buffer that each got last: its bytes, and when it was asked to give it back. */
+  const holders = new Map<Holder, { readonly bytes: number; askedAt: number }>()
   const free: Uint8Array<ArrayBuffer>[] = []
   let used = 0
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -92,7 +92,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
 
   const slowBytes = (now: number): number => {
     let sum = 0
-    for (const [{ since }, bytes] of holders) if (since > 0 && now - since > slowMs) sum += bytes
+    for (const [{ since }, { bytes }] of holders) if (since > 0 && now - since > slowMs) sum += bytes
     return sum
   }
 
@@ -104,7 +104,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
     used += buffer.byteLength
     holder.held++
     holder.since = Date.now()
-    holders.set(holder, buffer.byteLength)
+    holders.set(holder, { bytes: buffer.byteLength, askedAt: 0 })
     while (free.length > 0 && used + spareBytes() > alone) free.shift()
     trim()
     leastFree = Math.min(leastFree, free.length)
@@ -169,10 +169,12 @@ export function createBuffers(budget: number, soft: number): Buffers {
   }
 
   const askSlowest = (now: number): void => {
-    const [slowest] = [...holders.keys()].filter(({ since }) => since > 0).sort((a, b) => a.since - b.since)
-    if (slowest === undefined || now - slowest.since < fairMs) return
-    slowest.since = 0
-    slowest.release()
+    const filling = [...holders].filter(([{ since }]) => since > 0)
+    const ages = filling.map(([holder, last]) => ({ holder, last, at: Math.max(holder.since, last.askedAt) }))
+    const [slowest] = ages.sort((a, b) => a.at - b.at)
+    if (slowest === undefined || now - slowest.at < fairMs) return
+    slowest.last.askedAt = now
+    slowest.holder.release()
   }
 
   const forget = (buffer: Uint8Array<ArrayBuffer>, holder: Holder): void => {

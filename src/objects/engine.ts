@@ -16,6 +16,8 @@ export interface Engine {
   readonly keys: Keys
   readonly limits: BucketLimits
   readonly buffers: Buffers
+  /** Bytes of tails that appends hold beside their buffers; above `most` they are read again when they are needed. */
+  readonly tails: { held: number; readonly most: number }
   readonly claims: Claims
   /** Bytes that a part shall have. */
   readonly partSize: number

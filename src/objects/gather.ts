@@ -1,5 +1,6 @@
-import { StoreError } from '../errors.ts'
+import { StoreError, TusError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
+import type { Gathering } from './append.ts'
 import { putWhole } from './assemble.ts'
 import type { Multipart } from './bucket.ts'
 import { type Holder, lend } from './buffers.ts'
@@ -17,16 +18,8 @@ const looks = 5
 /** Milliseconds in which a part has to be filled for the ones after it to be larger. */
 const fastMs = 500
 
-/** A body on its way into parts, as `appendBody` drives it. */
-export interface Gathering {
-  /** The body's next chunk; throws what the body throws, or what went wrong meanwhile. */
-  readonly next: (iterator: AsyncIterator<Uint8Array>) => Promise<IteratorResult<Uint8Array>>
-  readonly add: (chunk: Uint8Array) => Promise<void>
-  readonly end: () => Promise<ObjectUpload>
-  /** Keeps what is stored without a gap, or (the body failed, or its bytes are worth nothing alone) none of it. */
-  readonly fail: () => Promise<void>
-  readonly close: () => void
-}
+/** Milliseconds that a body which nothing of may be recorded before its end may keep memory that others wait for. */
+const mostKeptMs = 30_000
 
 /**
  * Gathers a body into parts, several on their way at once, and records at the end, and now and then before, how many
@@ -47,7 +40,7 @@ export function gather(
   /** Whether this append has written the record. */
   let hasRecorded = false
   /** Bytes of the tail in the record. */
-  let recordedTail = before.rest.tail.byteLength
+  let recordedTail = before.tailBytes
   /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
   let named = before.multipartId
   /** In order; those still on their way are missing. */
@@ -55,7 +48,7 @@ export function gather(
   /** Bytes of all parts, those on their way included. */
   let inParts = sizeOf({ ...before.rest, tail: nothing.tail })
   /** Bytes behind the parts that lie in the record only, to go to the front of the next buffer. */
-  let carried = before.rest.tail.byteLength
+  let carried = before.tailBytes
   let buffer: Uint8Array<ArrayBuffer> | null = null
   let filled = 0
   let inFlight = 0
@@ -275,7 +268,10 @@ export function gather(
     await until(() => inFlight === 0)
     if (buffer === null || failure !== null) return
     if (mayBeShort(limits, partSize, planState(), filled)) return send()
-    if (atomic) return
+    if (atomic) {
+      if (Date.now() - holder.since < mostKeptMs) return
+      throw new TusError('body_incomplete', 'Too slow for a server that is short of memory; send the bytes again')
+    }
     await record({ parts: contiguous(), tail: buffer.slice(0, filled) })
     carried = filled
     buffers.give(buffer, holder)

@@ -208,7 +208,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
   if (typeof infoPrefix !== 'string' || /[\p{Cc}\ufffd]/u.test(infoPrefix)) {
     throw new TypeError(`infoPrefix must be printable text, not ${JSON.stringify(infoPrefix)}`)
   }
-  // What lies in sockets and streams on its way to a part is memory, too. Without waiting, a few parts more than one
+  // What lies in sockets and streams on its way to a part is memory, too, and so are tails. Without waiting, a few parts more than one
   // upload sends at once are had, so that one or two alone never wait.
   const buffers = createBuffers(bufferBudget * 0.8, (partConcurrency + 1) * partSize)
   observer.onBuffers?.({
@@ -224,6 +224,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     keys: objectKeys(infoPrefix),
     limits: bucket.limits,
     buffers,
+    tails: { held: 0, most: bufferBudget * 0.1 },
     claims: createClaims(),
     partSize,
     partConcurrency,

@@ -20,7 +20,7 @@ export interface Call {
 }
 
 /** Headers of the protocol, and those that follow from it. */
-const reserved = /^(?:tus-.*|upload-.*|location|content-length|cache-control|x-content-type-options)$/i
+const reserved = /^(?:tus-.*|upload-.*|content-length|cache-control|x-content-type-options)$/i
 
 /** An answer to a request that went well, with what hooks have added to it. */
 export function withReply(answer: Answer, { reply }: Caller): Answer {

@@ -13,6 +13,7 @@ export function incomingBody(call: Call, offset: number, length: number | null):
     offset,
     length,
     body: platform?.body ?? fromStream(request.body),
+    freeChunk: platform?.freeChunk,
     contentLength: parseSize(request.headers, 'Content-Length'),
     checksum: expectedChecksum(call),
   }

@@ -9,7 +9,8 @@ import { formatExpires } from './headers.ts'
 export async function head({ context, caller }: Call, id: string): Promise<Answer> {
   const upload = await inspect(context, id, caller)
   const headers = { ...(await describe(context, upload)), ...formatExpires(upload) }
-  return withReply({ status: 200, headers }, caller)
+  // A client whose HEAD is answered otherwise would start over.
+  return { ...withReply({ status: 200, headers }, caller), status: 200 }
 }
 
 async function describe(context: Context, upload: Upload): Promise<Record<string, string>> {

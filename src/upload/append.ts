@@ -18,6 +18,8 @@ export interface Incoming {
   /** The total length, where this request tells it for the first time; null = it does not. */
   readonly length: number | null
   readonly body: AsyncIterable<Uint8Array>
+  /** See `Platform`. */
+  readonly freeChunk: ((chunk: Uint8Array) => void) | undefined
   /** Bytes of the body, where declared. */
   readonly contentLength: number | null
   /** What the body must hash to; null = unchecked. */
@@ -69,7 +71,7 @@ export async function receiveBody(
   incoming: Incoming,
   { stop, guard }: Hold,
 ): Promise<Received> {
-  const { caller, checksum, contentLength } = incoming
+  const { caller, checksum, contentLength, freeChunk } = incoming
   // One of known length was within the limit when that was told.
   const limit = upload.length === null ? await limitOf(context, caller, upload) : Infinity
   if (incoming.length !== null) checkLimit(incoming.length, limit)
@@ -90,6 +92,7 @@ export async function receiveBody(
     bounded: contentLength !== null,
     guard,
     ...(onProgress && { onProgress }),
+    ...(freeChunk && { freeChunk }),
   })
   return { before: upload, upload: after, cut: received.cut }
 }

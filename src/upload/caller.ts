@@ -58,10 +58,10 @@ export function addReply(caller: Caller | null, reply: Reply | undefined | void)
   if (reply === undefined) return
   const { headers = {} } = reply
   const { status, body } = { ...caller?.reply, ...reply }
-  if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 299)) {
-    throw new TypeError(`A hook may answer a status from 200 to 299, not ${status}; throw a TusError to refuse`)
+  if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 399)) {
+    throw new TypeError(`A hook may answer a status from 200 to 399, not ${status}; throw a TusError to refuse`)
   }
-  if (body !== undefined && (status === 204 || status === 205)) {
+  if (body !== undefined && (status === 204 || status === 205 || status === 304)) {
     throw new TypeError(`A hook may not answer ${status} with a body`)
   }
   // Throws for what cannot be sent, while the hook can still be said to have failed.

@@ -2,7 +2,7 @@ import { cutError } from '../body/receive.ts'
 import type { Upload } from '../store.ts'
 import { conclude, type Incoming, receiveBody } from './append.ts'
 import { joinFinalsOf } from './concatenate.ts'
-import type { Caller } from './caller.ts'
+import { addReply, type Caller } from './caller.ts'
 import type { Context } from './context.ts'
 import { orDiscard } from './discard.ts'
 import { tell } from './events.ts'
@@ -41,7 +41,10 @@ export async function create(
       const { stop } = hold
       await settleProgress(context, created.id, stop)
       if (stop.error !== null) throw cutError('stopped', stop)
-      return (await conclude(context, received, incoming, hold, keep)).upload
+      const { upload: concluded, cut } = await conclude(context, received, incoming, hold, keep)
+      // The client needs the URL more than the failure; when it may go on it is told all the same.
+      if (cut === 'refused') addReply(caller, { headers: cutError(cut, stop).headers })
+      return concluded
     })
   })
   await joinFinalsOf(context, upload, caller)

@@ -2,6 +2,8 @@ import { takeSyncs } from './syncs.ts'
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { beforeEach, describe, test } from 'node:test'
+import { readCommandLine } from '../../src/node/config.ts'
+import { openStorage } from '../../src/node/storage.ts'
 import { fileStore } from '../../src/stores/fs.ts'
 import { bodyOf, folders, openFiles, pattern, planned, stored } from './support.ts'
 
@@ -29,6 +31,21 @@ describe('fileStore, what is synced', () => {
       await store.update(upload, { completed: true })
       seen.push(takeSyncs())
       assert.deepEqual(seen, expected)
+    })
+  }
+
+  for (const [value, expected] of [
+    ['always', ['data', 'data', 'x', 'x.info', 'x.info']],
+    ['complete', ['data', 'x', 'x.info']],
+    ['never', []],
+  ] as const) {
+    test(`FILELOFT_SYNC=${value}: the server's store syncs so`, async () => {
+      const environment = { FILELOFT_SYNC: value, FILELOFT_DATA_DIR: join(folder(), 'data') }
+      const { store } = await openStorage(readCommandLine([], environment).config)
+      takeSyncs()
+      const upload = await store.append(await store.create(planned('x', { length: 4 })), bodyOf('data'))
+      await store.update(upload, { completed: true })
+      assert.deepEqual(takeSyncs(), expected)
     })
   }
 

@@ -8,9 +8,15 @@ import { bodyOf, folders, pattern, planned, storeError } from './support.ts'
 type Done = (error: NodeJS.ErrnoException | null, count: number) => void
 
 /** Decides about each write: how many bytes it takes, or with what it fails. */
-let disk: { write: (length: number) => number | string; sync: () => string | undefined; writes: number }
+let disk: {
+  write: (length: number) => number | string
+  /** Of those that are not made in the thread pool. */
+  writeHere?: (length: number) => number | string
+  sync: () => string | undefined
+  writes: number
+}
 
-const { write, writev, fdatasync } = fs
+const { write, writev, writeSync, fdatasync } = fs
 fs.write = like(write, (fd: number, chunk: Uint8Array, from: number, length: number, position: number, done: Done) => {
   const taken = meet(length, done)
   if (taken !== null) write(fd, chunk, from, taken, position, done)
@@ -21,6 +27,13 @@ fs.writev = like(writev, (fd: number, chunks: Uint8Array[], position: number, do
   if (taken === all.length) writev(fd, chunks, position, done)
   else if (taken !== null) write(fd, all, 0, taken, position, done)
 })
+// Of small writes; that of records goes through it too.
+fs.writeSync = ((fd: number, chunk: Uint8Array, from: number, length: number, position: number) => {
+  if (disk?.writeHere === undefined) return writeSync(fd, chunk, from, length, position)
+  const taken = disk.writeHere(length)
+  if (typeof taken === 'string') throw failure(taken, 'write')
+  return writeSync(fd, chunk, from, taken, position)
+}) as typeof fs.writeSync
 fs.fdatasync = like(fdatasync, (fd: number, done: fs.NoParamCallback) => {
   const code = disk.sync()
   if (code === undefined) fdatasync(fd, done)
@@ -112,6 +125,101 @@ describe('appending where a write fails', () => {
     disk.sync = () => 'EIO'
     await assert.rejects(store.append(upload, bodyOf(Buffer.alloc(40 * MiB))), storeError('unavailable', /fdatasync/))
     assert.equal((await store.get('x'))?.offset, 40 * MiB)
+  })
+})
+
+describe('appending little', () => {
+  beforeEach(() => {
+    disk = { write: (length) => length, sync: () => undefined, writes: 0 }
+  })
+
+  test('a small append: written at once, in as many turns as the disk takes', async () => {
+    const directory = folder()
+    const store = fileStore({ directory })
+    const upload = await store.create(planned('x'))
+    const bytes = pattern(KiB64)
+    const lengths: number[] = []
+    disk.writeHere = (length) => {
+      lengths.push(length)
+      return Math.min(length, 40_000)
+    }
+    assert.equal((await store.append(upload, bodyOf(bytes))).offset, KiB64)
+    assert.deepEqual(lengths, [KiB64, KiB64 - 40_000])
+    assert.equal(disk.writes, 0, 'writes in the thread pool')
+    assert.ok(bytes.equals(fs.readFileSync(join(directory, 'x'))))
+  })
+
+  test('a small append that fails: the reason is told, the offset stays', async () => {
+    const store = fileStore({ directory: folder() })
+    const upload = await store.create(planned('x'))
+    disk.writeHere = () => 'ENOSPC'
+    await assert.rejects(store.append(upload, bodyOf(pattern(10))), storeError('full'))
+    assert.equal((await store.get('x'))?.offset, 0)
+  })
+
+  test('the disk makes a small append wait: those of the next seconds are left to the thread pool', async (t) => {
+    const store = fileStore({ directory: folder() })
+    let now = performance.now()
+    t.mock.method(performance, 'now', () => now)
+    let upload = await store.create(planned('x'))
+    const append = async () => {
+      upload = await store.append(upload, bodyOf(pattern(10)))
+    }
+    let here = 0
+    disk.writeHere = (length) => {
+      here++
+      now += 20
+      return length
+    }
+    await append()
+    assert.deepEqual([here, disk.writes], [1, 0])
+    await append()
+    assert.deepEqual([here, disk.writes], [1, 1])
+    now += 10_000
+    await append()
+    assert.deepEqual([here, disk.writes], [2, 1])
+  })
+})
+
+describe('chunks that can be freed', () => {
+  test('a chunk is freed once, when it is written and not before', async () => {
+    disk = { write: (length) => length, sync: () => undefined, writes: 0 }
+    const directory = folder()
+    const store = fileStore({ directory })
+    const upload = await store.create(planned('x'))
+    const bytes = pattern(3 * MiB)
+    const freed: Uint8Array[] = []
+    const freeChunk = (chunk: Uint8Array) => {
+      freed.push(chunk)
+      chunk.fill(0)
+    }
+    const chunks = Array.from({ length: 48 }, (_, n) => Buffer.from(bytes.subarray(n * KiB64, (n + 1) * KiB64)))
+    const done = await store.append(upload, bodyOf(...chunks), { freeChunk })
+    assert.equal(done.offset, bytes.length)
+    assert.ok(bytes.equals(fs.readFileSync(join(directory, 'x'))))
+    assert.deepEqual(new Set(freed), new Set(chunks))
+    assert.equal(freed.length, chunks.length)
+  })
+
+  test('large chunks are kept as they are, small ones between them in blocks, all in order', () => {
+    const waiting = gatherer(true)
+    const bytes = pattern(100_050)
+    const chunks = [
+      [0, 10],
+      [10, 20],
+      [20, 50_020],
+      [50_020, 50_030],
+      [50_030, 50_050],
+      [50_050, 100_050],
+    ].map(([start, end]) => bytes.subarray(start, end))
+    for (const chunk of chunks) waiting.add(chunk)
+    const pieces = waiting.take()
+    assert.deepEqual(
+      pieces.map(({ length }) => length),
+      [10, 10, 50_000, 30, 50_000],
+    )
+    assert.ok(pieces[2] === chunks[2] && pieces[4] === chunks[5])
+    assert.ok(bytes.equals(Buffer.concat(pieces)))
   })
 })
 

@@ -35,21 +35,21 @@ test('a program for each event: JSON on stdin, its answer on stdout, TUS_ variab
   program(
     folder,
     'pre-create',
-    `cat > pre-create.json; echo "$TUS_ID $TUS_SIZE $TUS_OFFSET $PWD" > pre-create.env; echo pre-create >> log
-     echo '{"ChangeFileInfo":{"ID":"from-program"}}'; echo seen by a program >&2`,
+    `cat /dev/stdin > pre-create.json; echo "$TUS_ID $TUS_SIZE $TUS_OFFSET $PWD" > pre-create.env; echo pre-create >> log
+     echo '{"ChangeFileInfo":{"ID":"from-program"}}' > /dev/stdout; echo seen by a program >&2`,
   )
+  const read = (name: string) => readFileSync(join(folder, name), 'utf8')
+  const hookOf = (type: string) => JSON.parse(read(`${type}.json`)) as Hook
   await using server = await startServer({
     env: { FILELOFT_HOOKS_DIR: folder, FILELOFT_HOOKS_EVENTS: all },
   })
   const location = await create(server.url, 5, { 'Upload-Metadata': metadata({ filename: 'a.txt' }) })
   assert.equal(idOf(location), 'from-program')
+  assert.equal(hookOf('pre-create').Type, 'pre-create')
   assert.equal((await patch(location, 0, 'hello')).status, 204)
   await until(() => existsSync(join(folder, 'post-finish.env')))
   assert.equal((await remove(location)).status, 204)
   await until(() => existsSync(join(folder, 'post-terminate.env')))
-
-  const read = (name: string) => readFileSync(join(folder, name), 'utf8')
-  const hookOf = (type: string) => JSON.parse(read(`${type}.json`)) as Hook
   assert.equal(read('pre-create.env'), ` 5 0 ${folder}\n`)
   for (const [type, offset] of [
     ['post-create', 0],
@@ -68,7 +68,7 @@ test('a program for each event: JSON on stdin, its answer on stdout, TUS_ variab
     .split('\n')
     .filter((type) => type !== 'post-receive' && type !== '')
   assert.deepEqual(order, ['pre-create', 'post-create', 'pre-finish', 'post-finish', 'pre-terminate', 'post-terminate'])
-  assert.ok(server.log.includes('seen by a program'))
+  await server.wrote('seen by a program')
 })
 
 test('exit codes: not 0 is a failure, answered 500; an answer rejects; a missing program lets everything pass', async () => {

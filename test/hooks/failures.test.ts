@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { Webhook } from 'standardwebhooks'
 import { runCli } from '../cli-support.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { all, create, head, idOf, patch, post, remove, upload } from './client.ts'
@@ -21,7 +22,7 @@ const broken: [what: string, answer: Say, reason: RegExp][] = [
   ['JSON that is no answer', { raw: '[]', type: 'application/json' }, /its answer makes no sense/],
   ['a field of another type', { RejectUpload: 'yes' }, /makes no sense: RejectUpload/],
   ['more than 64 KiB', { HTTPResponse: { Body: 'x'.repeat(70_000) } }, /more than 65536 bytes/],
-  ['a status that no upload has', { HTTPResponse: { StatusCode: 302 } }, /StatusCode 302/],
+  ['a status that no upload has', { HTTPResponse: { StatusCode: 103 } }, /StatusCode 103/],
   ['an id that cannot be', { ChangeFileInfo: { ID: '../etc' } }, /no valid id/],
 ]
 
@@ -106,11 +107,13 @@ test('a receiver that was down for a while hears of everything once it is back, 
 
 test('after the last try an event is dead: it is listed, keeps nothing else from being sent, and can be replayed', async () => {
   let answer: Say = 500
+  const secret = `whsec_${Buffer.from('x'.repeat(32)).toString('base64')}`
   await using receiver = await startReceiver(({ Type }) => (Type === 'post-create' ? answer : {}))
   const env = {
     FILELOFT_HOOKS_URL: receiver.url,
     FILELOFT_HOOKS_RETRIES: '1',
     FILELOFT_HOOKS_GIVE_UP_AFTER: '0',
+    FILELOFT_HOOKS_SECRET: secret,
   }
   await using server = await startServer({ env })
   const location = await upload(server.url, 'hello')
@@ -136,7 +139,25 @@ test('after the last try an event is dead: it is listed, keeps nothing else from
   assert.deepEqual([replayed.code, replayed.stdout], [0, `delivered  ${String(event)}\n1 delivered, 0 failed\n`])
   const last = receiver.of('post-create').at(-1)!
   assert.deepEqual([last.hook.EventID, last.hook.Event.Upload.ID], [event, idOf(location)])
+  assert.deepEqual(new Webhook(secret).verify(last.raw, last.headers as Record<string, string>), last.hook)
   assert.equal((await runCli(['hooks'], settings)).stdout, '0 waiting, 0 dead\n')
+})
+
+test('a receiver that leaves a kept event without an answer: sent again after the timeout, with the same id', async () => {
+  const answers: Say[] = ['nothing']
+  await using receiver = await startReceiver(() => answers.shift() ?? {})
+  const env = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_EVENTS: 'post-finish', FILELOFT_HOOKS_TIMEOUT: '1' }
+  await using server = await startServer({ env })
+  const since = performance.now()
+  await upload(server.url, 'hello')
+  assert.ok(performance.now() - since < 1000, 'the client has waited for it')
+  await receiver.until(() => receiver.taken.length === 1)
+  assert.ok(performance.now() - since > 1000, 'it was sent again before the timeout')
+  const ids = receiver.deliveries.map(({ hook }) => hook.EventID)
+  assert.equal(ids.length, 2)
+  assert.equal(new Set(ids).size, 1)
+  const { reason } = await server.logged(({ msg }) => msg === 'hook not delivered')
+  assert.match(String(reason), /timeout/i)
 })
 
 test('a receiver that answers 410 wants no more of an event: it is dead at once', async () => {

@@ -1,13 +1,12 @@
 /** Every type of hook and every field of an answer, with a receiver written from tusd's documentation. */
 import assert from 'node:assert/strict'
-import { connect } from 'node:net'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { SignJWT } from 'jose'
 import { Webhook } from 'standardwebhooks'
 import { startServer } from '../support/server.ts'
-import { all, create, head, idOf, metadata, octets, patch, post, remove, upload } from './client.ts'
+import { all, create, head, idOf, metadata, patch, post, remove, trickle, upload } from './client.ts'
 import { type Hook, type Say, startReceiver } from './receiver.ts'
 
 /** A server that tells this receiver of everything. */
@@ -201,21 +200,10 @@ test('post-receive, StopUpload: the request ends with the answer that it says, a
   const { receiver, server } = running
   const location = await create(server.url, 1000)
   await receiver.until(() => receiver.of('post-create').length === 1)
-  // A client that sends a little and waits.
-  const socket = connect(server.port, '127.0.0.1')
-  const { pathname } = new URL(location)
-  const lines = ['Host: x', 'Tus-Resumable: 1.0.0', 'Upload-Offset: 0', `Content-Type: ${octets['Content-Type']}`]
-  socket.write(`PATCH ${pathname} HTTP/1.1\r\n${lines.join('\r\n')}\r\nContent-Length: 1000\r\n\r\n`)
-  let answer = ''
-  const done = new Promise((resolve) =>
-    socket.on('data', (data) => void (answer += data.toString())).on('close', resolve),
-  )
-  const timer = setInterval(() => socket.write('x'), 50)
+  using sending = trickle(location, 1000)
+  const answer = await sending.answer
+  assert.deepEqual([answer.status, await answer.text()], [410, 'no longer wanted'])
   await receiver.until(() => receiver.of('post-terminate').length === 1)
-  clearInterval(timer)
-  socket.end()
-  await done
-  assert.match(answer, /^HTTP\/1\.1 410 [\s\S]*no longer wanted/)
   assert.equal((await head(location)).status, 404)
   const { Upload } = receiver.of('post-receive')[0]!.hook.Event
   assert.ok(Upload.Offset > 0 && Upload.Offset < 1000)
@@ -263,7 +251,7 @@ test('a deferred length is told as such, and empty uploads are finished', async 
   ])
 })
 
-test('forwarded headers go along, in the case that is configured, with credentials where they are named', async () => {
+test('forwarded headers go along, with credentials where they are named, and others do not', async () => {
   await using running = await serve(() => ({}), { FILELOFT_HOOKS_FORWARD_HEADERS: 'Authorization, X-Team' })
   const { receiver, server } = running
   await upload(server.url, 'hello', { authorization: 'Bearer t', 'x-team': 'blue', Cookie: 'c=1' })

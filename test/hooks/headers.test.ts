@@ -80,6 +80,20 @@ test('events that are kept: without what looks like a credential, without the qu
   assert.deepEqual(left, ['X-Session-Id'], 'the one that is forwarded')
 })
 
+test('FILELOFT_HOOKS_FORWARD_HEADERS: spelled as it spells them, found however the client does; tusd does so', async () => {
+  await using receiver = await startReceiver()
+  const env = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_FORWARD_HEADERS: 'X-tEAM, authorization,X-None' }
+  await using server = await startServer({ env })
+  await create(server.url, 5, { 'x-Team': 'blue', AUTHORIZATION: 'Bearer t' })
+  await receiver.until(() => receiver.of('post-create').length === 1)
+  for (const { hook, rawHeaders } of receiver.deliveries) {
+    const told = rawHeaders.filter((text, index) => index % 2 === 0 && /^(x-team|authorization|x-none)$/i.test(text))
+    assert.deepEqual(told.sort(), ['X-tEAM', 'authorization'], hook.Type)
+    assert.equal(rawHeaders[rawHeaders.indexOf('X-tEAM') + 1], 'blue')
+    assert.equal(rawHeaders[rawHeaders.indexOf('authorization') + 1], 'Bearer t')
+  }
+})
+
 /** As Go writes names. */
 function spelled(name: string): string {
   return name.replace(/[^-]+/g, (word) => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase())

@@ -43,6 +43,8 @@ export interface Delivery {
   /** The body as it came. */
   readonly raw: string
   readonly headers: IncomingHttpHeaders
+  /** Names and values in turn, spelled as they came. */
+  readonly rawHeaders: readonly string[]
   readonly method: string
 }
 
@@ -81,8 +83,8 @@ export async function startReceiver(answer: (hook: Hook, delivery: Delivery) => 
   async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let raw = ''
     for await (const chunk of request) raw += String(chunk)
-    const { headers, method = '' } = request
-    const delivery: Delivery = { hook: JSON.parse(raw) as Hook, raw, headers, method }
+    const { headers, rawHeaders, method = '' } = request
+    const delivery: Delivery = { hook: JSON.parse(raw) as Hook, raw, headers, rawHeaders, method }
     deliveries.push(delivery)
     const said = answer(delivery.hook, delivery)
     if (said !== 'nothing') {

@@ -64,6 +64,7 @@ test('redirects that ask for a GET, lead nowhere or never end: failures, said in
     [302, receiver.url, 1],
     [303, receiver.url, 1],
     [307, 'ftp://127.0.0.1/', 1],
+    [307, receiver.url.replace('//', '//user:word@'), 1],
     [308, '/old', 11],
   ]
   for (const [status, location, requests] of cases) {
@@ -74,4 +75,8 @@ test('redirects that ask for a GET, lead nowhere or never end: failures, said in
     assert.equal(moved.paths.length, requests, String(status))
   }
   assert.deepEqual(receiver.deliveries, [])
+  assert.deepEqual(
+    server.log.filter((line) => line.includes('user:word')),
+    [],
+  )
 })

@@ -200,9 +200,11 @@ test('buffers: whoever fills one for longest is asked to let go when others have
   assert.deepEqual(asked, [])
   await pass(600)
   assert.deepEqual(asked, ['a', 'b'])
-  await pass(5000)
-  // Not again: they have been told.
+  await pass(1000)
+  // Not again at once: they have been told.
   assert.deepEqual(asked, ['a', 'b'])
+  await pass(1500)
+  assert.deepEqual(asked, ['a', 'b', 'a', 'b'])
 })
 
 test('buffers: one that is given back is used again for the same size, one that is forgotten is not', async () => {

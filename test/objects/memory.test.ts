@@ -1,6 +1,8 @@
 /** Uploads that wait for memory, and slow ones that give theirs back. */
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { BufferMemory } from '../../src/objects/observer.ts'
 import {
   another,
@@ -106,6 +108,26 @@ test('memory: a slow upload that has let go throws at its end; as if it had neve
   assert.equal((await get(store, 'a')).offset, 40)
   await finish(store, 'a', bytes)
   await assertWhole(bucket, 'a', bytes)
+})
+
+test('memory: slow checksummed bodies with all of it, too short for a part; ended for others after half a minute', async () => {
+  const { bucket, store } = setup({}, { bufferBudget: 3 * part })
+  const start = Date.now()
+  const slow = ['a', 'b', 'c'].map(async (id) => {
+    await store.create(newUpload(id, bytes.byteLength))
+    const source = feed()
+    const appending = store.append(await get(store, id), source, { atomic: true })
+    const refused = assert.rejects(appending, { code: 'body_incomplete', status: 503 })
+    await source.push(bytes.subarray(0, 100))
+    return refused.then(() => Date.now() - start)
+  })
+  await new Promise(setImmediate)
+  await during(upload(store, 'other', bytes))
+  assert.ok(isSame(bucket.objects.get('other')?.bytes, bytes))
+  assert.ok((await Promise.race(slow)) >= 30_000)
+  assert.equal((await get(store, 'a')).offset, 0)
+  await during(Promise.all(['a', 'b', 'c'].map((id) => finish(store, id, bytes))))
+  for (const id of ['a', 'b', 'c']) await assertWhole(bucket, id, bytes)
 })
 
 test('memory: asked to let go while its record is being written, a slow upload does so after that', async () => {
@@ -247,3 +269,63 @@ test('memory: sixteen uploads of one part or of several, on a slow storage; what
     for (const [n, source] of sources.entries()) await assertWhole(bucket, `u${n}`, source)
   }
 })
+
+for (const [title, first] of [
+  ['waits for memory', part],
+  ['has its tail at the front of a part', 0],
+] as const) {
+  test(`memory: an append that ${title} holds the tail that it found no more`, async () => {
+    const { store } = setup({}, tight)
+    await store.create(newUpload('a', bytes.byteLength))
+    await store.append(await get(store, 'a'), body(bytes.subarray(0, 10 * kib)))
+    const other = feed()
+    await store.create(newUpload('b', bytes.byteLength))
+    const holding = store.append(await get(store, 'b'), other)
+    if (first > 0) await other.push(bytes.subarray(0, 10))
+    const found = await get(store, 'a')
+    const tail = new WeakRef(found.rest?.tail.buffer ?? assert.fail('no tail'))
+    const slow = feed()
+    const appending = store.append(found, slow, { bounded: true })
+    void slow.push(bytes.subarray(10 * kib, 10 * kib + 1))
+    await until(() => tail.deref() === undefined)
+    slow.end()
+    other.end()
+    await during(Promise.all([holding, appending]))
+    assert.equal((await get(store, 'a')).offset, 10 * kib + 1)
+  })
+}
+
+test('memory: of tails that wait for the first byte of silent clients only a tenth of the budget is held', async () => {
+  const { bucket, store } = setup({}, { bufferBudget: 5 * part })
+  const appends = []
+  const tails: WeakRef<ArrayBufferLike>[] = []
+  for (let n = 0; n < 12; n++) {
+    await store.create(newUpload(`u${n}`, bytes.byteLength))
+    await store.append(await get(store, `u${n}`), body(bytes.subarray(0, 10 * kib)))
+    const found = await get(store, `u${n}`)
+    tails.push(new WeakRef(found.rest?.tail.buffer ?? assert.fail('no tail')))
+    const silent = feed()
+    appends.push({ silent, appending: store.append(found, silent, { bounded: true }) })
+  }
+  await until(() => tails.filter((tail) => tail.deref() !== undefined).length <= 3)
+  for (const [n, { silent, appending }] of appends.entries()) {
+    if (n % 2 === 0) await during(silent.push(bytes.subarray(10 * kib)))
+    silent.end()
+    const after = await during(appending)
+    assert.equal(after.offset, n % 2 === 0 ? bytes.byteLength : 10 * kib)
+    if (n % 2 === 0) await store.update(after, { completed: true })
+    else await finish(store, `u${n}`, bytes)
+    await assertWhole(bucket, `u${n}`, bytes)
+  }
+})
+
+/** Collects garbage until this holds. */
+async function until(holds: () => boolean): Promise<void> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let n = 0; n < 20 && !holds(); n++) {
+    await new Promise(setImmediate)
+    collect()
+  }
+  assert.ok(holds(), 'something still holds it')
+}

@@ -13,6 +13,8 @@ export interface GoProgram {
   readonly path: string
   /** Pinned: a server that changes by itself changes results by itself. */
   readonly version: string
+  /** A folder of its source that is kept as well, as a tree of programs, and the module it is in. */
+  readonly examples?: { readonly module: string; readonly folder: string }
 }
 
 export const goPrograms = {
@@ -35,6 +37,7 @@ export const goPrograms = {
     title: 'tusd',
     path: 'github.com/tus/tusd/v2/cmd/tusd',
     version: 'v2.9.1',
+    examples: { module: 'github.com/tus/tusd/v2', folder: 'examples/hooks' },
   },
 } as const satisfies Record<string, GoProgram>
 
@@ -63,6 +66,17 @@ export function programPath(name: GoProgramName): string {
 export function findProgram(name: GoProgramName): string | null {
   const path = programPath(name)
   return existsSync(path) ? path : missing(goPrograms[name].title, 'npm run servers')
+}
+
+/** Where the examples that come with its source are, or will be. */
+export function examplesPath(name: GoProgramName): string {
+  return `${programPath(name)}-examples`
+}
+
+/** The same for what is kept beside a program. @throws Error in CI */
+export function findExamples(name: GoProgramName): string | null {
+  const path = examplesPath(name)
+  return existsSync(path) ? path : missing(`What ${goPrograms[name].title} has for examples`, 'npm run servers')
 }
 
 /** Null, after one line that says how to get what is missing. @throws Error in CI */

@@ -230,6 +230,30 @@ export const suite: Suite = {
       },
     },
     {
+      title: 'PATCH that completes the last partial, onFinish of the final fails: 204; HEAD on the final runs it again',
+      async run(ctx) {
+        const ids: string[] = []
+        const server = await ctx.serve({
+          onFinish: ({ eventId }) => {
+            ids.push(eventId)
+            if (ids.length <= 2) throw new Error('out')
+          },
+        })
+        const one = await part(server, 5)
+        const url = await final(server, one)
+        await fill(server, one, hello)
+        equal(ids.length, 1, 'calls of onFinish')
+        equal((await recordOf(server, url)).completed, false, 'completed after the failure')
+        // tus-js-client waits and asks again.
+        await expect(await head(server, url), 423)
+        await expectOffset(server, url, 5)
+        equal((await recordOf(server, url)).completed, true, 'completed in the record')
+        await expectBytes(server, url, hello)
+        equal(ids.length, 3, 'calls of onFinish')
+        equal(new Set(ids).size, 1, 'event ids')
+      },
+    },
+    {
       title: 'DELETE on a partial that a final upload waits for: the final upload never claims to be complete',
       async run(ctx) {
         const server = await ctx.serve()

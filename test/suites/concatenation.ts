@@ -286,6 +286,29 @@ export const suite: Suite = {
         await expectBytes(server, await final(server, list(server, one, two)), text('hello world'))
       },
     },
+    ...[false, true].map((removePartials): Case => ({
+      // Whoever sent it does not know the URL, and sends it again.
+      title: `POST of a final upload, removePartials ${removePartials}, onFinish fails: 500, no trace of it; again: 201`,
+      async run(ctx) {
+        const calls: string[] = []
+        const server = await ctx.serve({
+          removePartials,
+          onFinish: ({ upload }) => {
+            calls.push(`${upload.concat?.type} ${upload.offset}/${upload.length}`)
+            if (calls.length === 1) throw new Error('out')
+          },
+        })
+        const [one, two] = [await partial(server, hello), await partial(server, world)]
+        await expect(await post(server, { 'Upload-Concat': list(server, one, two) }), 500)
+        equal((await incomplete(server.store)).length, 0, 'incomplete uploads in the store')
+        await expectBytes(server, one, hello)
+        await expectBytes(server, two, world)
+        const url = await final(server, list(server, one, two))
+        await expectBytes(server, url, text('hello world'))
+        await expectOffset(server, url, 11)
+        equal(calls.join(), 'final 11/11,final 11/11', 'calls of onFinish')
+      },
+    })),
     ...(['partial', 'final'] as const).map((kind): Case => ({
       title: `POST of a ${kind} upload, concatenation switched off: 400`,
       async run(ctx) {

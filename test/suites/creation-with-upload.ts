@@ -8,6 +8,7 @@ import {
   octets,
   patch,
   post,
+  recordOf,
   stored,
   type Headers,
 } from './client.ts'
@@ -32,6 +33,28 @@ export const suite: Suite = {
         await expectBytes(server, url, bytes)
         await expectOffset(server, url, 100)
         equal(finished, 1, 'calls of onFinish')
+      },
+    })),
+    ...(['HEAD', 'an empty PATCH'] as const).map((method): Case => ({
+      title: `POST with all bytes, onFinish fails: 500, the bytes kept under its id; ${method} runs it again and completes`,
+      async run(ctx) {
+        const ids: string[] = []
+        const server = await ctx.serve({
+          generateId: () => 'mine',
+          onFinish: ({ eventId }) => {
+            ids.push(eventId)
+            if (ids.length === 1) throw new Error('out')
+          },
+        })
+        await expect(await send(server, { 'Upload-Length': '100' }, bytes), 500)
+        const url = `${server.url}/mine`
+        equal((await recordOf(server, url)).completed, false, 'completed after the failure')
+        if (method === 'HEAD') await expectOffset(server, url, 100)
+        else await expect(await patch(server, url, 100), 204, { 'Upload-Offset': '100' })
+        equal((await recordOf(server, url)).completed, true, 'completed in the record')
+        await expectBytes(server, url, bytes)
+        equal(ids.length, 2, 'calls of onFinish')
+        equal(new Set(ids).size, 1, 'event ids')
       },
     })),
     {

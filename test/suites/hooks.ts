@@ -203,7 +203,7 @@ export const suite: Suite = {
         ['an id that leaves the store', { id: '../x' }],
         ['a key that is no metadata key', { metadata: { 'a b': 'x' } }],
         ['an attribute that is no text', { attributes: { a: 1 } as unknown as Record<string, string> }],
-        ['a status that is no success', { reply: { status: 302 } }],
+        ['a status of a failure', { reply: { status: 404 } }],
         ['a header that cannot be sent', { reply: { headers: { 'X-A': 'a\r\nb' } } }],
       ] as const
     ).map(([what, creation]): Case => ({
@@ -555,6 +555,22 @@ export const suite: Suite = {
         })
         await expect(await post(server, { 'Upload-Length': '10', 'Content-Type': octets }, bytes), 500)
         ok((await server.store.get('mine'))?.completed !== true, 'it was completed')
+      },
+    },
+    {
+      title: 'PATCH, onFinish fails and then replies with a redirect: HEAD answers 200 with its headers, not 302',
+      async run(ctx) {
+        let calls = 0
+        const server = await ctx.serve({
+          onFinish() {
+            if (++calls === 1) throw new Error('out')
+            return { status: 302, headers: { Location: '/done' }, body: 'done' }
+          },
+        })
+        const url = await create(server, 10)
+        await expect(await patch(server, url, 0, bytes), 500)
+        await expectOffset(server, url, 10, { Location: '/done' })
+        equal(calls, 2, 'calls of onFinish')
       },
     },
     {

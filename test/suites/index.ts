@@ -13,6 +13,7 @@ import { suite as downloads } from './downloads.ts'
 import { suite as errors } from './errors.ts'
 import { suite as expiration } from './expiration.ts'
 import { suite as head } from './head.ts'
+import { suite as hookRefusals } from './hook-refusals.ts'
 import { suite as hooks } from './hooks.ts'
 import { suite as ids } from './ids.ts'
 import { suite as interruption } from './interruption.ts'
@@ -51,6 +52,7 @@ export const suites: readonly Suite[] = [
   ids,
   callbacks,
   hooks,
+  hookRefusals,
   interruption,
   pace,
   locking,

@@ -56,6 +56,8 @@ export interface TestServer extends AsyncDisposable {
   records(): LogRecord[]
   /** The first record, written already or to come, that is looked for. Rejects when there is none in time. */
   logged(what: (record: LogRecord) => boolean, timeoutMs?: number): Promise<LogRecord>
+  /** The first line that is this or like this, whoever has written it or will. Rejects when there is none in time. */
+  wrote(what: string | RegExp, timeoutMs?: number): Promise<string>
   /** Sends a signal without waiting for the end (SIGHUP, SIGSTOP, SIGCONT, a second SIGTERM). */
   signal(signal: NodeJS.Signals): void
   /**
@@ -107,7 +109,11 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       return current.pid
     },
     records: () => log.lines.flatMap(parseRecord),
-    logged: (what, timeoutMs = 10_000) => findRecord(log, what, timeoutMs),
+    logged: (what, timeoutMs = 10_000) => findLine(log, (line) => parseRecord(line).find(what), timeoutMs),
+    wrote(what, timeoutMs = 10_000) {
+      const isIt = (line: string) => (typeof what === 'string' ? line === what : what.test(line))
+      return findLine(log, (line) => (isIt(line) ? line : undefined), timeoutMs)
+    },
     signal: (signal) => void current.child.kill(signal),
     stop,
     async restart({ signal, env: changed } = {}) {
@@ -210,10 +216,11 @@ function boundPort(line: string): number | null {
   return port > 0 ? port : null
 }
 
-function findRecord(log: Log, what: (record: LogRecord) => boolean, timeoutMs: number): Promise<LogRecord> {
+/** What is found in the first line, written already or to come, in which `what` finds anything. */
+function findLine<T>(log: Log, what: (line: string) => T | undefined, timeoutMs: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const look = (line: string) => {
-      const found = parseRecord(line).find(what)
+      const found = what(line)
       if (found === undefined) return false
       clearTimeout(timer)
       log.events.off('line', look)

@@ -1,5 +1,4 @@
 import {
-  createRemoteJWKSet,
   errors,
   type JWSHeaderParameters,
   type JWTPayload,
@@ -71,12 +70,8 @@ function keysOf(config: Config, log: Logger): Keys | null {
   if (authJwksUrl !== undefined) {
     const all = [...algorithms.rsa, ...algorithms.ec, ...algorithms.ed25519]
     const { authJwksMaxAge, authJwksCooldown } = config
-    const remote = createRemoteJWKSet(new URL(authJwksUrl), {
-      cacheMaxAge: authJwksMaxAge * 1000,
-      cooldownDuration: authJwksCooldown * 1000,
-      timeoutDuration: 5000,
-    })
-    return { algorithms: authAlgorithms ?? all, get: fetchedKeys(remote, log) }
+    const ages = { maxAgeMs: authJwksMaxAge * 1000, cooldownMs: authJwksCooldown * 1000 }
+    return { algorithms: authAlgorithms ?? all, get: fetchedKeys(new URL(authJwksUrl), { ...ages, log }) }
   }
   if (authJwtSecret !== undefined) {
     const secret = new TextEncoder().encode(authJwtSecret)

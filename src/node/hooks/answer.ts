@@ -71,10 +71,10 @@ export function toReply(answer: Answer): Reply | undefined {
   const { StatusCode, Body, Header } = answer.HTTPResponse ?? {}
   const status = statusOf(StatusCode)
   if (status !== undefined && status >= 400 && status <= 599) throw refusal(answer, 'The request was rejected')
-  if (status !== undefined && (status < 200 || status > 299)) {
+  if (status !== undefined && (status < 200 || status > 399)) {
     throw new HookError(`it answered StatusCode ${status}, which no upload can be answered with`)
   }
-  const bodyless = status === 204 || status === 205
+  const bodyless = status === 204 || status === 205 || status === 304
   const reply: Reply = {
     ...(status !== undefined && { status }),
     ...(Header !== undefined && Header !== null && { headers: Header }),

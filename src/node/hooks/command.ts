@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
+import { access, constants } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { HookError, reasonOf } from './failure.ts'
 import { maxAnswerBytes, type Message, type Transport } from './transport.ts'
@@ -25,9 +26,23 @@ export function commandTransport(directory: string, environment: Environment): T
   }
 }
 
+/**
+ * Runs a program between two pipes and ends as it does. Node gives its children sockets, and what scripts do with pipes
+ * fails with those on Linux: to open `/dev/stdin` or `/dev/stdout`.
+ */
+const betweenPipes = `exec 3>&1
+code=$( { { command -p cat 2>/dev/null | "$0" 3>&- 4>&-; echo $? >&4; } | command -p cat >&3 3>&- 4>&-; } 4>&1 )
+exit "$code"`
+
 async function run(folder: string, message: Message, environment: Environment, signal: AbortSignal): Promise<string> {
   if (signal.aborted) throw new HookError(reasonOf(signal.reason))
-  const child = spawn(join(folder, message.type), {
+  const program = join(folder, message.type)
+  try {
+    await access(program, constants.X_OK)
+  } catch (error) {
+    throw new HookError(`it cannot be run: ${reasonOf(error)}`, { cause: error })
+  }
+  const child = spawn('/bin/sh', ['-c', betweenPipes, program], {
     cwd: folder,
     env: { ...environment, ...aboutUpload(message.body) },
     // What it writes to stderr stands beside our own log.

@@ -51,12 +51,14 @@ const mostHops = 10
 
 /**
  * Where to go instead; null for nowhere. The other redirects ask for a GET, which would tell nobody of the event, and
- * what was encrypted stays so.
+ * what was encrypted stays so. Nor where an address has a password in it, which `fetch` refuses with the password in its
+ * message.
  */
 function redirectOf({ status, headers }: Response, from: URL): URL | null {
   if (status !== 307 && status !== 308) return null
   const next = URL.parse(headers.get('location') ?? 'none:', from)
-  return next?.protocol === 'https:' || next?.protocol === from.protocol ? next : null
+  if (next === null || next.username !== '' || next.password !== '') return null
+  return next.protocol === 'https:' || next.protocol === from.protocol ? next : null
 }
 
 function withoutCredentials(headers: Message['headers']): Message['headers'] {
