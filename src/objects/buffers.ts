@@ -16,6 +16,8 @@ export interface Buffers {
   has(bytes: number): boolean
   /** Whether nobody else has any memory, or waits for some. */
   isAlone(holder: Holder): boolean
+  /** Bytes that somebody may have who is alone. */
+  readonly alone: number
   /** Whether the holder may have so many bytes more since it is alone: without waiting, too. */
   hasAlone(bytes: number, holder: Holder): boolean
   /** Bytes taken now. */
@@ -53,7 +55,7 @@ const fairMs = 2_000
 const spares = 4
 /** Milliseconds after which buffers that nobody has taken again go. */
 const spareMs = 10_000
-/** How far above the soft limit somebody may go who is alone: as many parts as ever, each twice as large (`largerBytes`). */
+/** How far above the soft limit somebody may go who is alone: for parts that are fewer and larger (`largerBytes`). */
 const aloneFactor = 2
 /** Between two looks at who waits. */
 const lookMs = 250
@@ -100,7 +102,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
 
   /** @param room Bytes that there is room for. */
   const grant = (room: number, { bytes, least, holder }: Omit<Waiter, 'resolve'>): Uint8Array<ArrayBuffer> => {
-    const buffer = takeSpare(room, bytes, least) ?? new Uint8Array(room)
+    const buffer = takeSpare(room, bytes, least) ?? allocate(room)
     used += buffer.byteLength
     holder.held++
     holder.since = Date.now()
@@ -186,6 +188,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
     get used() {
       return used
     },
+    alone,
     isAlone,
     hasAlone,
     has: (bytes) => waiters.length === 0 && (used === 0 || used + bytes <= Math.min(soft, budget)),
@@ -214,6 +217,21 @@ export function createBuffers(budget: number, soft: number): Buffers {
     },
     forget,
   }
+}
+
+/** Larger buffers than this are the few of an upload that is alone. */
+const largeBytes = 16 << 20
+
+/**
+ * Of memory beyond 32 MiB glibc always gives a mapping of its own, which goes back to the system as soon as it is free,
+ * and of which only what is used is there. Of less it keeps some, once it has seen it freed: for good, mostly.
+ */
+const mappedBytes = 33 << 20
+
+function allocate(bytes: number): Uint8Array<ArrayBuffer> {
+  return bytes <= largeBytes
+    ? new Uint8Array(bytes)
+    : new Uint8Array(new ArrayBuffer(Math.max(bytes, mappedBytes)), 0, bytes)
 }
 
 /** Works with a buffer and gives it back. After a failure some connection may still read from it: nobody gets it then. */

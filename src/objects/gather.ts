@@ -14,9 +14,6 @@ const tailEvery = 3
 /** How often within a checkpoint's time it is looked whether the client has fallen silent. */
 const looks = 5
 
-/** Milliseconds in which a part has to be filled for the ones after it to be larger. */
-const fastMs = 500
-
 /** A body on its way into parts, as `appendBody` drives it. */
 export interface Gathering {
   /** The body's next chunk; throws what the body throws, or what went wrong meanwhile. */
@@ -75,8 +72,7 @@ export function gather(
   /** Whether bytes have come since it was looked. */
   let moving = false
   let told = before.offset
-  /** Parts in a row that were filled quickly. */
-  let growth = 0
+  let bytesPerMs = 0
   const numbers = partNumbers(limits, partSize, engine.claims, before)
   /** Writes of the record, one after the other. */
   let writing: Promise<unknown> = Promise.resolve()
@@ -126,7 +122,7 @@ export function gather(
     }
     const left = (length ?? Infinity) - inParts
     const planned = Math.min(partBytes(limits, partSize, state), left)
-    const large = Math.min(largerBytes(limits, planned, growth), left)
+    const large = Math.min(largerBytes(limits, planned, state, bytesPerMs, engine.largestPart), left)
     if (large > planned) {
       // For memory that the upload's own parts have; not while others are there, who may have it for long.
       await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(large, holder))
@@ -165,8 +161,7 @@ export function gather(
     if (buffer === null) return
     const own = buffer
     const bytes = own.subarray(0, filled)
-    // What is in no part yet is lost in a crash: so parts are never larger than what comes in a moment.
-    growth = Date.now() - holder.since < fastMs ? growth + 1 : 0
+    bytesPerMs = filled / Math.max(Date.now() - holder.since, 1)
     const index = parts.length
     buffer = null
     filled = 0
@@ -251,6 +246,11 @@ export function gather(
    */
   async function recordAll(): Promise<void> {
     if (atomic || inFlight > 0) return
+    if (buffer !== null && filled > partBytes(limits, partSize, planState())) {
+      await send()
+      await until(() => inFlight === 0)
+      assertFine()
+    }
     const parts = contiguous()
     const isNew = filled - recordedTail > recordedTail / 4
     if (parts.length === committed.rest.parts.length && (buffer === null || !isNew)) return

@@ -216,6 +216,14 @@ test('buffers: one that is given back is used again for the same size, one that 
   assert.notEqual(await buffers.take(size, own), first)
 })
 
+test('buffers: a large one lies in memory that the system gets back as soon as it is free, and has no more bytes for that', async () => {
+  const mib = 2 ** 20
+  const buffers = createBuffers(100 * mib, 100 * mib)
+  const large = await buffers.take(20 * mib, holder())
+  assert.deepEqual([large.byteLength, buffers.used], [20 * mib, 20 * mib])
+  assert.ok(large.buffer.byteLength > 32 * mib)
+})
+
 test('buffers: what is kept for later counts for the budget, and sizes that nobody asks for any more make way', async () => {
   const buffers = createBuffers(1000, 1000)
   const own = holder()
