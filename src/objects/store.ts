@@ -74,9 +74,12 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
   const bucket = observer === undefined ? plainBucket : observed(plainBucket, observer)
   const engine = createEngine(bucket, options)
   const { calls, keys } = engine
-  /** What a record has become since, by what a caller still has in hand. */
-  const renewed = new WeakMap<ObjectUpload, ObjectUpload>()
-  const present = (upload: ObjectUpload): ObjectUpload => renewed.get(upload) ?? upload
+  /**
+   * Where what a caller still has in hand carries what its record has become since; copies of it do not. A WeakMap would
+   * keep each of them until the old objects are collected.
+   */
+  const renewed = Symbol('renewed')
+  const present = (upload: ObjectUpload & { [renewed]?: ObjectUpload }): ObjectUpload => upload[renewed] ?? upload
 
   async function remove(upload: ObjectUpload): Promise<void> {
     if (upload.multipartId !== null) await calls.abort(multipartOf(engine, upload, upload.multipartId))
@@ -150,7 +153,8 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
       const now = present(upload)
       if ((now.stored && now.rest !== unrecorded) || now.offset !== now.length) return
       await assemble(engine, now)
-      renewed.set(upload, await commit(engine, now, { stored: true, multipartId: null }, nothing))
+      const value = await commit(engine, now, { stored: true, multipartId: null }, nothing)
+      Object.defineProperty(upload, renewed, { value, configurable: true })
     },
 
     async terminate(upload) {
