@@ -122,16 +122,17 @@ export function gather(
     }
     const left = (length ?? Infinity) - inParts
     const planned = Math.min(partBytes(limits, partSize, state), left)
-    const large = Math.min(largerBytes(limits, planned, state, bytesPerMs, engine.largestPart), left)
-    if (large > planned) {
+    const large = Math.min(largerBytes(limits, planned, inParts, bytesPerMs, engine.largestPart), left)
+    const later = Math.min(largerBytes(limits, planned, Infinity, bytesPerMs, engine.largestPart), left)
+    if (later > planned) {
       // For memory that the upload's own parts have; not while others are there, who may have it for long.
-      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(large, holder))
+      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(later, holder))
       assertFine()
     }
     const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
     if (!buffers.has(wanted)) forgetTail()
     const least = Math.max(leastBytes(limits, partSize, state, planned), carried)
-    const opened = await buffers.take(wanted, holder, least)
+    const opened = await buffers.take(wanted, holder, least, later)
     try {
       if (carried > 0) {
         const isHere = committed.rest.tail.byteLength === carried
@@ -342,8 +343,7 @@ export function gather(
       await settle()
       assertFine()
       const offset = position()
-      if (offset === before.offset) return recorded()
-      if (buffer === null && carried > 0) return recorded()
+      if (offset === before.offset || (buffer === null && carried > 0)) return recorded()
       if (buffer !== null && isSingle()) {
         const own = buffer
         await lend(buffers, own, holder, () => putSingle(own))

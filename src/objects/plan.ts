@@ -41,7 +41,7 @@ const momentMs = 1000
 export function largerBytes(
   limits: BucketLimits,
   planned: number,
-  { stored }: PlanState,
+  stored: number,
   bytesPerMs: number,
   most: number,
 ): number {
