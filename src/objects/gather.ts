@@ -6,7 +6,7 @@ import type { Multipart } from './bucket.ts'
 import { type Holder, lend, mostKeptMs } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
-import { fastMs, isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
@@ -62,8 +62,7 @@ export function gather(
   /** Whether bytes have come since it was looked. */
   let moving = false
   let told = before.offset
-  /** Parts in a row that were filled quickly. */
-  let growth = 0
+  let bytesPerMs = 0
   const numbers = partNumbers(limits, partSize, engine.claims, before)
   /** Writes of the record, one after the other. */
   let writing: Promise<unknown> = Promise.resolve()
@@ -113,16 +112,17 @@ export function gather(
     }
     const left = (length ?? Infinity) - inParts
     const planned = Math.min(partBytes(limits, partSize, state), left)
-    const large = Math.min(largerBytes(limits, planned, growth), left)
-    if (large > planned) {
+    const large = Math.min(largerBytes(limits, planned, inParts, bytesPerMs, engine.largestPart), left)
+    const later = Math.min(largerBytes(limits, planned, Infinity, bytesPerMs, engine.largestPart), left)
+    if (later > planned) {
       // For memory that the upload's own parts have; not while others are there, who may have it for long.
-      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(large, holder))
+      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(later, holder))
       assertFine()
     }
     const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
     if (!buffers.has(wanted)) forgetTail()
     const least = Math.max(leastBytes(limits, partSize, state, planned), carried)
-    const opened = await buffers.take(wanted, holder, least)
+    const opened = await buffers.take(wanted, holder, least, later)
     try {
       if (carried > 0) {
         const isHere = committed.rest.tail.byteLength === carried
@@ -152,8 +152,7 @@ export function gather(
     if (buffer === null) return
     const own = buffer
     const bytes = own.subarray(0, filled)
-    // What is in no part yet is lost in a crash: so parts are never larger than what comes in a moment.
-    growth = Date.now() - holder.since < fastMs ? growth + 1 : 0
+    bytesPerMs = filled / Math.max(Date.now() - holder.since, 1)
     const index = parts.length
     buffer = null
     filled = 0
@@ -238,6 +237,11 @@ export function gather(
    */
   async function recordAll(): Promise<void> {
     if (atomic || inFlight > 0) return
+    if (isLarge()) {
+      await send()
+      await until(() => inFlight === 0)
+      assertFine()
+    }
     const isNew = filled - recordedTail > recordedTail / 4
     if (contiguous().length === committed.rest.parts.length && (buffer === null || !isNew)) return
     await recordTail()
@@ -264,7 +268,14 @@ export function gather(
     const done = contiguous()
     ticks++
     if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
-    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) await recordTail()
+    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) {
+      await (isLarge() ? send() : recordTail())
+    }
+  }
+
+  /** Whether what has gathered is worth a part: it was to be a larger one, and its client has become slow. */
+  function isLarge(): boolean {
+    return buffer !== null && filled > partBytes(limits, partSize, planState())
   }
 
   /** Others wait for memory: stores what is in the buffer and gives it back. */
@@ -342,8 +353,7 @@ export function gather(
       await settle()
       assertFine()
       const offset = position()
-      if (offset === before.offset) return recorded()
-      if (buffer === null && carried > 0) return recorded()
+      if (offset === before.offset || (buffer === null && carried > 0)) return recorded()
       if (buffer !== null && isSingle()) {
         const own = buffer
         await lend(buffers, own, holder, () => putSingle(own))
