@@ -6,6 +6,7 @@ export interface Buffers {
    * A buffer of exactly so many bytes; they may hold anything. Waits until there is room for it.
    * @param holder Whoever takes it: one per upload.
    * @param least It may have fewer, down to these, where slow clients have much, or others have been waited for long.
+   * @throws GaveUp when the holder wants it no more.
    */
   take(bytes: number, holder: Holder, least?: number): Promise<Uint8Array<ArrayBuffer>>
   /** Gives it back: nobody may use it any more. */
@@ -29,6 +30,13 @@ export interface Holder {
   since: number
   /** Others wait: store what is in the buffer that is being filled, and give it back. Asked again while it is not. */
   release: () => void
+  /** Asked while it waits: whether it shall end instead. */
+  readonly isStopped?: (() => boolean) | undefined
+}
+
+/** Somebody who has waited for a buffer shall end instead. */
+export class GaveUp extends Error {
+  override readonly name = 'GaveUp'
 }
 
 interface Waiter {
@@ -37,7 +45,11 @@ interface Waiter {
   readonly holder: Holder
   readonly since: number
   readonly resolve: (buffer: Uint8Array<ArrayBuffer>) => void
+  readonly reject: (reason: GaveUp) => void
 }
+
+/** What is asked for. */
+type Request = Omit<Waiter, 'resolve' | 'reject'>
 
 /** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
 const patienceMs = 1_500
@@ -81,7 +93,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
   let leastFree = 0
 
   /** Bytes of the buffer that there is room for now; null = of none. */
-  const room = ({ bytes, least, holder, since }: Omit<Waiter, 'resolve'>, now: number): number | null => {
+  const room = ({ bytes, least, holder, since }: Request, now: number): number | null => {
     if (used === 0 || used + bytes <= Math.min(soft, budget)) return bytes
     if (used + least > budget || holder.held > 0) return null
     if (used - slowBytes(now) + least <= soft) return least
@@ -101,7 +113,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
   const spareBytes = (): number => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
 
   /** @param room Bytes that there is room for. */
-  const grant = (room: number, { bytes, least, holder }: Omit<Waiter, 'resolve'>): Uint8Array<ArrayBuffer> => {
+  const grant = (room: number, { bytes, least, holder }: Request): Uint8Array<ArrayBuffer> => {
     const buffer = takeSpare(room, bytes, least) ?? new Uint8Array(room)
     used += buffer.byteLength
     holder.held++
@@ -160,8 +172,17 @@ export function createBuffers(budget: number, soft: number): Buffers {
     return null
   }
 
+  /** Who shall end would keep a newcomer waiting, and the memory that it waits for. */
+  const dismiss = (): void => {
+    for (let n = waiters.length - 1; n >= 0; n--) {
+      if (waiters[n]?.holder.isStopped?.() !== true) continue
+      for (const waiter of waiters.splice(n, 1)) waiter.reject(new GaveUp())
+    }
+  }
+
   const serve = (): void => {
     const now = Date.now()
+    dismiss()
     for (let next = turn(now); next !== null; next = turn(now)) {
       for (const waiter of waiters.splice(next.n, 1)) waiter.resolve(grant(next.bytes, waiter))
     }
@@ -199,17 +220,13 @@ export function createBuffers(budget: number, soft: number): Buffers {
       if (hasAlone(bytes, holder)) return Promise.resolve(grant(bytes, { ...waiter, least: bytes }))
       const now = waiters.length === 0 ? room(waiter, waiter.since) : null
       if (now !== null) return Promise.resolve(grant(now, waiter))
-      return new Promise((resolve) => {
-        if (isPerRequest) {
-          // The timer of another request ends with that.
-          const look = setInterval(serve, lookMs)
-          const stop = (buffer: Uint8Array<ArrayBuffer>) => (clearInterval(look), resolve(buffer))
-          waiters.push({ ...waiter, resolve: stop })
-          return
-        }
-        waiters.push({ ...waiter, resolve })
-        timer ??= setTimeout(serve, lookMs)
-      })
+      let look: ReturnType<typeof setInterval> | undefined
+      return new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
+        waiters.push({ ...waiter, resolve, reject })
+        // The timer of another request ends with that.
+        if (isPerRequest) look = setInterval(serve, lookMs)
+        else timer ??= setTimeout(serve, lookMs)
+      }).finally(() => clearInterval(look))
     },
     give(buffer, holder) {
       free.push(buffer)

@@ -3,11 +3,12 @@ import type { AppendOptions } from '../store.ts'
 import type { Gathering } from './append.ts'
 import { putWhole } from './assemble.ts'
 import type { Multipart } from './bucket.ts'
-import { type Holder, lend, mostKeptMs } from './buffers.ts'
+import { GaveUp, type Holder, lend, mostKeptMs } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
 import { fastMs, isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
+import { createWaits } from './waits.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
@@ -33,7 +34,6 @@ export function gather(
   let { multipartId } = before
   /** Whether this append has written the record. */
   let hasRecorded = false
-  /** Bytes of the tail in the record. */
   let recordedTail = before.tailBytes
   /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
   let named = before.multipartId
@@ -47,9 +47,11 @@ export function gather(
   let filled = 0
   let inFlight = 0
   let first = before.rest.parts[0]?.size ?? null
-  const wakes: (() => void)[] = []
   let failure: { readonly error: unknown } | null = null
+  const { until, wake } = createWaits(() => failure !== null && inFlight === 0)
   let bodyFailed = false
+  /** Whether it was told to end while it waited for memory: what of the body came since then is not stored. */
+  let gaveUp = false
   let interrupt: ((error: unknown) => void) | null = null
   /** Something that uses the buffer while the body is waited for. */
   let busy: Promise<void> | null = null
@@ -70,6 +72,7 @@ export function gather(
   const holder: Holder = {
     held: 0,
     since: 0,
+    isStopped: options.isStopped,
     release: () => (busy === null ? aside(letGo) : void busy.then(() => aside(letGo))),
   }
   const timer = setInterval(() => aside(look), engine.checkpointMs / looks)
@@ -84,23 +87,12 @@ export function gather(
     wake()
   }
 
-  function wake(): void {
-    for (const resolve of wakes.splice(0)) resolve()
-  }
-
   /** Runs work beside the waiting for the body, one at a time; `add` and `end` wait for it. */
   function aside(work: () => Promise<void>): void {
     if (busy !== null || failure !== null || ending) return
     busy = work()
       .catch(broken)
       .finally(() => (busy = null))
-  }
-
-  async function until(holds: () => boolean): Promise<void> {
-    while (!holds()) {
-      if (failure !== null && inFlight === 0) return
-      await new Promise<void>((resolve) => wakes.push(resolve))
-    }
   }
 
   /** A buffer for the next part, with what is carried over from the record at its front. */
@@ -138,6 +130,12 @@ export function gather(
     carried = 0
     holder.since = Date.now()
     return opened
+  }
+
+  function giveUp(reason: unknown): null {
+    if (!(reason instanceof GaveUp)) throw reason
+    gaveUp = true
+    return null
   }
 
   /** The tail is in the record, or in a buffer; only an append that may have to be undone needs it once more. */
@@ -329,7 +327,8 @@ export function gather(
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
-        buffer ??= await open()
+        if (buffer === null && !gaveUp) buffer = await open().catch(giveUp)
+        if (buffer === null) return
         const count = Math.min(rest.byteLength, buffer.byteLength - filled)
         buffer.set(rest.subarray(0, count), filled)
         filled += count
@@ -341,6 +340,7 @@ export function gather(
     async end() {
       await settle()
       assertFine()
+      if (gaveUp && atomic) throw new TusError('body_incomplete', 'Told to give way; send the bytes again')
       const offset = position()
       if (offset === before.offset) return recorded()
       if (buffer === null && carried > 0) return recorded()
