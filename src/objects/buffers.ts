@@ -7,6 +7,7 @@ export interface Buffers {
    * @param holder Whoever takes it: one per upload.
    * @param least It may have fewer, down to these, where slow clients have much, or others have been waited for long.
    * @param later Bytes that the holder is going to ask for, if it stays alone: so that the same memory does for those.
+   * @throws GaveUp when the holder wants it no more.
    */
   take(bytes: number, holder: Holder, least?: number, later?: number): Promise<Uint8Array<ArrayBuffer>>
   /** Gives it back: nobody may use it any more. */
@@ -32,6 +33,13 @@ export interface Holder {
   since: number
   /** Others wait: store what is in the buffer that is being filled, and give it back. Asked again while it is not. */
   release: () => void
+  /** Asked while it waits: whether it shall end instead. */
+  readonly isStopped?: (() => boolean) | undefined
+}
+
+/** Somebody who has waited for a buffer shall end instead. */
+export class GaveUp extends Error {
+  override readonly name = 'GaveUp'
 }
 
 interface Waiter {
@@ -40,7 +48,11 @@ interface Waiter {
   readonly holder: Holder
   readonly since: number
   readonly resolve: (buffer: Uint8Array<ArrayBuffer>) => void
+  readonly reject: (reason: GaveUp) => void
 }
+
+/** What is asked for. */
+type Request = Omit<Waiter, 'resolve' | 'reject'>
 
 /** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
 const patienceMs = 1_500
@@ -86,7 +98,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
   let leastFree = 0
 
   /** Bytes of the buffer that there is room for now; null = of none. */
-  const room = ({ bytes, least, holder, since }: Omit<Waiter, 'resolve'>, now: number): number | null => {
+  const room = ({ bytes, least, holder, since }: Request, now: number): number | null => {
     if (used === 0 || used + bytes <= Math.min(soft, budget)) return bytes
     if (used + least > budget || holder.held > 0) return null
     if (used - slowBytes(now) + least <= soft) return least
@@ -106,7 +118,7 @@ export function createBuffers(budget: number, soft: number): Buffers {
   const spareBytes = (): number => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
 
   /** @param room Bytes that there is room for. */
-  const grant = (room: number, { bytes, least, holder }: Omit<Waiter, 'resolve'>, later = 0) => {
+  const grant = (room: number, { bytes, least, holder }: Request, later = 0) => {
     const whole = takeSpare(room, bytes, least) ?? (later > 0 ? takeLarger(room, later) : allocate(room))
     const buffer = whole.byteLength > bytes ? whole.subarray(0, bytes) : whole
     if (buffer !== whole) wholes.set(buffer, whole)
@@ -175,8 +187,17 @@ export function createBuffers(budget: number, soft: number): Buffers {
     return null
   }
 
+  /** Who shall end would keep a newcomer waiting, and the memory that it waits for. */
+  const dismiss = (): void => {
+    for (let n = waiters.length - 1; n >= 0; n--) {
+      if (waiters[n]?.holder.isStopped?.() !== true) continue
+      for (const waiter of waiters.splice(n, 1)) waiter.reject(new GaveUp())
+    }
+  }
+
   const serve = (): void => {
     const now = Date.now()
+    dismiss()
     for (let next = turn(now); next !== null; next = turn(now)) {
       for (const waiter of waiters.splice(next.n, 1)) waiter.resolve(grant(next.bytes, waiter))
     }
@@ -216,17 +237,13 @@ export function createBuffers(budget: number, soft: number): Buffers {
       if (hasAlone(bytes, holder)) return Promise.resolve(grant(bytes, { ...waiter, least: bytes }, later))
       const now = waiters.length === 0 ? room(waiter, waiter.since) : null
       if (now !== null) return Promise.resolve(grant(now, waiter))
-      return new Promise((resolve) => {
-        if (isPerRequest) {
-          // The timer of another request ends with that.
-          const look = setInterval(serve, lookMs)
-          const stop = (buffer: Uint8Array<ArrayBuffer>) => (clearInterval(look), resolve(buffer))
-          waiters.push({ ...waiter, resolve: stop })
-          return
-        }
-        waiters.push({ ...waiter, resolve })
-        timer ??= setTimeout(serve, lookMs)
-      })
+      let look: ReturnType<typeof setInterval> | undefined
+      return new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
+        waiters.push({ ...waiter, resolve, reject })
+        // The timer of another request ends with that.
+        if (isPerRequest) look = setInterval(serve, lookMs)
+        else timer ??= setTimeout(serve, lookMs)
+      }).finally(() => clearInterval(look))
     },
     give(buffer, holder) {
       free.push(wholes.get(buffer) ?? buffer)
