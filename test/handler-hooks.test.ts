@@ -1,6 +1,7 @@
-/** A store per request, and sets of hooks as one. */
+/** All hooks in their order, a store per request, and sets of hooks as one. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { readFile } from 'node:fs/promises'
+import { mock, test } from 'node:test'
 import {
   combineHooks,
   createTusHandler,
@@ -38,6 +39,51 @@ function tenants(stores: Record<string, Store>) {
     )
   return { handler, send }
 }
+
+/** Names of all hooks, as their types have them. */
+const types = await readFile(new URL('../src/hooks.ts', import.meta.url), 'utf8')
+const names = [...types.matchAll(/^  readonly (on\w+)\?:/gm)].map(([, name = '']) => name)
+
+test('one upload from its creation to its removal: every hook of it, in the order that is documented', async () => {
+  const seen: string[] = []
+  const hooks = Object.fromEntries(names.map((name) => [name, () => void seen.push(name)]))
+  const { create, patch, send, handler } = serve({ ...hooks, progressIntervalMs: 0, expiration: { afterMs: 60_000 } })
+  const since = async (work: Promise<unknown>) => {
+    await work
+    // Of progress there may be more than one.
+    return seen.splice(0).filter((name, index, all) => name !== 'onProgress' || all[index - 1] !== name)
+  }
+  const creation = create({ 'Upload-Length': '10' })
+  assert.deepEqual(await since(creation), ['onRequest', 'onLimit', 'onCreate', 'onCreated'])
+  const url = await creation
+  assert.deepEqual(await since(patch(url, 0, 'hello')), ['onRequest', 'onAccess', 'onProgress'])
+  const last = ['onRequest', 'onAccess', 'onProgress', 'onFinish', 'onFinished']
+  assert.deepEqual(await since(patch(url, 5, 'world')), last)
+  assert.deepEqual(await since(send('HEAD', url)), ['onRequest', 'onAccess'])
+  assert.deepEqual(await since(send('DELETE', url)), ['onRequest', 'onAccess', 'onTerminate', 'onTerminated'])
+
+  const parts = { 'Upload-Length': '5', 'Upload-Concat': 'partial' }
+  const made = await since(send('POST', '/files', { headers: { ...parts, 'Content-Type': octets }, body: 'hello' }))
+  const whole = ['onRequest', 'onLimit', 'onCreate', 'onCreated', 'onProgress', 'onPartialFinish', 'onPartialFinished']
+  assert.deepEqual(made, whole)
+
+  await create({ 'Upload-Length': '10' })
+  seen.length = 0
+  const later = Date.now() + 120_000
+  mock.timers.enable({ apis: ['Date'], now: later })
+  try {
+    assert.deepEqual(await since(handler.sweep()), ['onExpire'])
+  } finally {
+    mock.timers.reset()
+  }
+})
+
+test('docs/library.md says of every hook when it runs', async () => {
+  const page = await readFile(new URL('../docs/library.md', import.meta.url), 'utf8')
+  const rows = [...page.matchAll(/^\| `(on\w+)` +\|/gm)].map(([, name = '']) => name)
+  assert.ok(names.length >= 13)
+  assert.deepEqual(rows.sort(), [...names].sort())
+})
 
 test('a store per tenant: uploads are there for their own tenant only, also under one id', async () => {
   const stores = { ann: memoryStore(), bob: memoryStore() }

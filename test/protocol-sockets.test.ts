@@ -7,6 +7,7 @@ import { describe, test, type TestContext } from 'node:test'
 import { createTusHandler, type Platform, type TusHandler } from '../src/index.ts'
 import { toNodeListener } from '../src/node/index.ts'
 import { memoryStore } from '../src/stores/memory.ts'
+import { spoilChunk } from './in-process.ts'
 import { runSuites } from './run-suites.ts'
 import type { Connection, Transport } from './suite-context.ts'
 import type { Init } from './suites/support.ts'
@@ -135,7 +136,7 @@ async function open(handler: TusHandler): Promise<Connection> {
         taken += size
         if (name !== null) takenOf.set(name, (takenOf.get(name) ?? 0) + size)
       }
-      return handler(request, platform && counted(platform, count))
+      return handler(request, platform && { ...counted(platform, count), freeChunk: spoilChunk })
     },
     { extensions: handler.extensions, sweep: () => handler.sweep(), close: () => handler.close() },
   )

@@ -6,9 +6,10 @@ export interface Buffers {
    * A buffer of exactly so many bytes; they may hold anything. Waits until there is room for it.
    * @param holder Whoever takes it: one per upload.
    * @param least It may have fewer, down to these, where slow clients have much, or others have been waited for long.
+   * @param later Bytes that the holder is going to ask for, if it stays alone: so that the same memory does for those.
    * @throws GaveUp when the holder wants it no more.
    */
-  take(bytes: number, holder: Holder, least?: number): Promise<Uint8Array<ArrayBuffer>>
+  take(bytes: number, holder: Holder, least?: number, later?: number): Promise<Uint8Array<ArrayBuffer>>
   /** Gives it back: nobody may use it any more. */
   give(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
   /** As `give`, for a buffer that lives on in other hands. */
@@ -17,6 +18,8 @@ export interface Buffers {
   has(bytes: number): boolean
   /** Whether nobody else has any memory, or waits for some. */
   isAlone(holder: Holder): boolean
+  /** Bytes that somebody may have who is alone. */
+  readonly alone: number
   /** Whether the holder may have so many bytes more since it is alone: without waiting, too. */
   hasAlone(bytes: number, holder: Holder): boolean
   /** Bytes taken now. */
@@ -35,8 +38,14 @@ export interface Holder {
 }
 
 /** Somebody who has waited for a buffer shall end instead. */
-export class GaveUp extends Error {
+class GaveUp extends Error {
   override readonly name = 'GaveUp'
+}
+
+/** What a failed `take` comes to for who may do without. @throws whatever else it was. */
+export function nullIfGivenUp(error: unknown): null {
+  if (error instanceof GaveUp) return null
+  throw error
 }
 
 interface Waiter {
@@ -67,7 +76,7 @@ export const mostKeptMs = 30_000
 const spares = 4
 /** Milliseconds after which buffers that nobody has taken again go. */
 const spareMs = 10_000
-/** How far above the soft limit somebody may go who is alone: as many parts as ever, each twice as large (`largerBytes`). */
+/** How far above the soft limit somebody may go who is alone: for parts that are fewer and larger (`largerBytes`). */
 const aloneFactor = 2
 /** Between two looks at who waits. */
 const lookMs = 250
@@ -87,6 +96,8 @@ export function createBuffers(budget: number, soft: number): Buffers {
   /** And of the buffer that each got last: its bytes, and when it was asked to give it back. */
   const holders = new Map<Holder, { readonly bytes: number; askedAt: number }>()
   const free: Uint8Array<ArrayBuffer>[] = []
+  /** What those are a part of that are larger than was asked for. */
+  const wholes = new Map<Uint8Array, Uint8Array<ArrayBuffer>>()
   let used = 0
   let timer: ReturnType<typeof setTimeout> | undefined
   let trimTimer: ReturnType<typeof setTimeout> | undefined
@@ -113,12 +124,14 @@ export function createBuffers(budget: number, soft: number): Buffers {
   const spareBytes = (): number => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
 
   /** @param room Bytes that there is room for. */
-  const grant = (room: number, { bytes, least, holder }: Request): Uint8Array<ArrayBuffer> => {
-    const buffer = takeSpare(room, bytes, least) ?? new Uint8Array(room)
-    used += buffer.byteLength
+  const grant = (room: number, { bytes, least, holder }: Request, later = 0) => {
+    const whole = takeSpare(room, bytes, least) ?? (later > 0 ? takeLarger(room, later) : allocate(room))
+    const buffer = whole.byteLength > bytes ? whole.subarray(0, bytes) : whole
+    if (buffer !== whole) wholes.set(buffer, whole)
+    used += whole.byteLength
     holder.held++
     holder.since = Date.now()
-    holders.set(holder, { bytes: buffer.byteLength, askedAt: 0 })
+    holders.set(holder, { bytes: whole.byteLength, askedAt: 0 })
     while (free.length > 0 && used + spareBytes() > alone) free.shift()
     trim()
     leastFree = Math.min(leastFree, free.length)
@@ -132,6 +145,14 @@ export function createBuffers(budget: number, soft: number): Buffers {
       found = free.findIndex(({ byteLength }) => byteLength >= least && byteLength <= bytes)
     }
     return found < 0 ? undefined : free.splice(found, 1)[0]
+  }
+
+  /** For who is alone: new memory costs more than what is in it. */
+  const takeLarger = (room: number, later: number): Uint8Array<ArrayBuffer> => {
+    const found = free.findIndex(
+      ({ byteLength }) => byteLength > room && byteLength <= room * 4 && used + byteLength <= alone,
+    )
+    return free.splice(found, found < 0 ? 0 : 1)[0] ?? allocate(used + later <= alone ? Math.max(room, later) : room)
   }
 
   /**
@@ -201,7 +222,8 @@ export function createBuffers(budget: number, soft: number): Buffers {
   }
 
   const forget = (buffer: Uint8Array<ArrayBuffer>, holder: Holder): void => {
-    used -= buffer.byteLength
+    used -= wholes.get(buffer)?.byteLength ?? buffer.byteLength
+    wholes.delete(buffer)
     holder.held--
     if (holder.held === 0) holders.delete(holder)
     if (waiters.length > 0) serve()
@@ -211,13 +233,14 @@ export function createBuffers(budget: number, soft: number): Buffers {
     get used() {
       return used
     },
+    alone,
     isAlone,
     hasAlone,
     has: (bytes) => waiters.length === 0 && (used === 0 || used + bytes <= Math.min(soft, budget)),
 
-    take(bytes, holder, least = bytes) {
+    take(bytes, holder, least = bytes, later = bytes) {
       const waiter = { bytes, least, holder, since: Date.now() }
-      if (hasAlone(bytes, holder)) return Promise.resolve(grant(bytes, { ...waiter, least: bytes }))
+      if (hasAlone(bytes, holder)) return Promise.resolve(grant(bytes, { ...waiter, least: bytes }, later))
       const now = waiters.length === 0 ? room(waiter, waiter.since) : null
       if (now !== null) return Promise.resolve(grant(now, waiter))
       let look: ReturnType<typeof setInterval> | undefined
@@ -229,12 +252,27 @@ export function createBuffers(budget: number, soft: number): Buffers {
       }).finally(() => clearInterval(look))
     },
     give(buffer, holder) {
-      free.push(buffer)
+      free.push(wholes.get(buffer) ?? buffer)
       forget(buffer, holder)
       trim()
     },
     forget,
   }
+}
+
+/** Larger buffers than this are the few of an upload that is alone. */
+const largeBytes = 16 << 20
+
+/**
+ * Of memory beyond 32 MiB glibc always gives a mapping of its own, which goes back to the system as soon as it is free,
+ * and of which only what is used is there. Of less it keeps some, once it has seen it freed: for good, mostly.
+ */
+const mappedBytes = 33 << 20
+
+function allocate(bytes: number): Uint8Array<ArrayBuffer> {
+  return bytes <= largeBytes
+    ? new Uint8Array(bytes)
+    : new Uint8Array(new ArrayBuffer(Math.max(bytes, mappedBytes)), 0, bytes)
 }
 
 /** Works with a buffer and gives it back. After a failure some connection may still read from it: nobody gets it then. */

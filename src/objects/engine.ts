@@ -21,6 +21,8 @@ export interface Engine {
   readonly claims: Claims
   /** Bytes that a part shall have. */
   readonly partSize: number
+  /** Most bytes of a part of an upload that is alone and comes quickly. */
+  readonly largestPart: number
   /** Parts of one upload on their way at the same time. */
   readonly partConcurrency: number
   /** Milliseconds between two looks at whether a running append has something to record. */

@@ -3,10 +3,10 @@ import type { AppendOptions } from '../store.ts'
 import type { Gathering } from './append.ts'
 import { putWhole } from './assemble.ts'
 import type { Multipart } from './bucket.ts'
-import { GaveUp, type Holder, lend, mostKeptMs } from './buffers.ts'
+import { type Holder, lend, mostKeptMs, nullIfGivenUp } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, takeBack, tooLong } from './engine.ts'
-import { fastMs, isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
 import { recordWith } from './tails.ts'
 import { createWaits } from './waits.ts'
@@ -65,8 +65,7 @@ export function gather(
   /** Whether bytes have come since it was looked. */
   let moving = false
   let told = before.offset
-  /** Parts in a row that were filled quickly. */
-  let growth = 0
+  let bytesPerMs = 0
   const numbers = partNumbers(limits, partSize, engine.claims, before)
   /** Writes of the record, one after the other. */
   let writing: Promise<unknown> = Promise.resolve()
@@ -110,16 +109,17 @@ export function gather(
     }
     const left = (length ?? Infinity) - inParts
     const planned = Math.min(partBytes(limits, partSize, state), left)
-    const large = Math.min(largerBytes(limits, planned, growth), left)
-    if (large > planned) {
+    const large = Math.min(largerBytes(limits, planned, inParts, bytesPerMs, engine.largestPart), left)
+    const later = Math.min(largerBytes(limits, planned, Infinity, bytesPerMs, engine.largestPart), left)
+    if (later > planned) {
       // For memory that the upload's own parts have; not while others are there, who may have it for long.
-      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(large, holder))
+      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(later, holder))
       assertFine()
     }
     const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
     if (!buffers.has(wanted) && mayForget(options)) forgetTail()
     const least = Math.max(leastBytes(limits, partSize, state, planned), carried)
-    const opened = await buffers.take(wanted, holder, least)
+    const opened = await buffers.take(wanted, holder, least, later)
     try {
       if (carried > 0) {
         const isHere = committed.rest.tail.byteLength === carried
@@ -137,12 +137,6 @@ export function gather(
     return opened
   }
 
-  function giveUp(reason: unknown): null {
-    if (!(reason instanceof GaveUp)) throw reason
-    gaveUp = true
-    return null
-  }
-
   /** The tail is in the record, or in a buffer; only an append that may have to be undone needs what it found. */
   function forgetTail(): void {
     committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
@@ -154,8 +148,7 @@ export function gather(
     if (buffer === null) return
     const own = buffer
     const bytes = own.subarray(0, filled)
-    // What is in no part yet is lost in a crash: so parts are never larger than what comes in a moment.
-    growth = Date.now() - holder.since < fastMs ? growth + 1 : 0
+    bytesPerMs = filled / Math.max(Date.now() - holder.since, 1)
     const index = parts.length
     buffer = null
     filled = 0
@@ -243,6 +236,12 @@ export function gather(
    */
   async function recordAll(): Promise<void> {
     if (!mayRecord() || inFlight > 0) return
+    if (isLarge()) {
+      await send()
+      await until(() => inFlight === 0)
+      assertFine()
+      if (!mayRecord()) return
+    }
     const isNew = filled - recordedTail > recordedTail / 4
     if (contiguous().length === committed.rest.parts.length && (buffer === null || !isNew)) return
     await recordTail()
@@ -260,7 +259,14 @@ export function gather(
     const done = contiguous()
     ticks++
     if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
-    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) await recordTail()
+    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) {
+      await (isLarge() ? send() : recordTail())
+    }
+  }
+
+  /** Whether what has gathered is worth a part: it was to be a larger one, and its client has become slow. */
+  function isLarge(): boolean {
+    return buffer !== null && filled > partBytes(limits, partSize, planState())
   }
 
   /** Others wait for memory: stores what is in the buffer and gives it back. */
@@ -325,8 +331,8 @@ export function gather(
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
-        if (buffer === null && !gaveUp) buffer = await open().catch(giveUp)
-        if (buffer === null) return
+        if (!gaveUp) buffer ??= await open().catch(nullIfGivenUp)
+        if (buffer === null) return void (gaveUp = true)
         const count = Math.min(rest.byteLength, buffer.byteLength - filled)
         buffer.set(rest.subarray(0, count), filled)
         filled += count
@@ -340,8 +346,7 @@ export function gather(
       assertFine()
       if (gaveUp && atomic) throw new TusError('body_incomplete', 'Told to give way; send the bytes again')
       const offset = position()
-      if (offset === before.offset) return recorded()
-      if (buffer === null && carried > 0) return recorded()
+      if (offset === before.offset || (buffer === null && carried > 0)) return recorded()
       if (buffer !== null && isSingle()) {
         const own = buffer
         await lend(buffers, own, holder, () => putSingle(own))

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { freePort } from '../servers/program.ts'
-import type { Init } from '../suites/support.ts'
+import { type Init, until } from '../suites/support.ts'
 import { buildNext, buildSvelte, nextApp, nextCommand, svelteApp } from './apps.ts'
 import { exchange } from './client.ts'
 import { type Folder, startIn } from './newcomer.ts'
@@ -20,17 +20,35 @@ type Ask = (
   method: string,
   path: string,
   headers?: Readonly<Record<string, string>>,
-  body?: Uint8Array,
+  body?: Init['body'],
 ) => Promise<Response>
+
+/** Has the server say what Node is to cut requests after, and Node do so earlier where `REQUEST_TIMEOUT` is set. */
+const preloaded = encodeURIComponent(`
+  import http from 'node:http'
+  const { createServer } = http
+  http.createServer = (...args) => {
+    const server = createServer({ connectionsCheckingInterval: 100 }, ...args)
+    console.log('requestTimeout=' + server.requestTimeout)
+    // Node wants no shorter time for the whole than for the head.
+    if ('REQUEST_TIMEOUT' in process.env) {
+      server.requestTimeout = server.headersTimeout = Number(process.env.REQUEST_TIMEOUT)
+    }
+    return server
+  }
+`)
 
 /** Starts the folder's server when the tests begin, and stops it after them. */
 function serving(command: readonly string[], make: () => Promise<Folder>, env: Readonly<Record<string, string>> = {}) {
   let port = 0
+  let output = (): string => ''
   let stop = (): Promise<void> => Promise.resolve()
   before(async () => {
     const folder = await make()
     port = await freePort()
-    const started = await startIn(folder, command, { ...env, PORT: String(port), HOST: '127.0.0.1' })
+    const place = { PORT: String(port), HOST: '127.0.0.1', NODE_OPTIONS: `--import=data:text/javascript,${preloaded}` }
+    const started = await startIn(folder, command, { ...env, ...place })
+    output = started.output
     stop = async () => {
       await started[Symbol.asyncDispose]()
       await folder[Symbol.asyncDispose]()
@@ -38,20 +56,14 @@ function serving(command: readonly string[], make: () => Promise<Folder>, env: R
   })
   after(() => stop())
   const ask: Ask = (method, path, headers = {}, body) =>
-    exchange(
-      dial,
-      port,
-      path,
-      { method, headers, ...(body && { body: new Uint8Array(body) }) } satisfies Init,
-      new Set(),
-    )
-  return { ask, port: () => port }
+    exchange(dial, port, path, { method, headers, ...(body && { body }) }, new Set())
+  return { ask, port: () => port, output: () => output() }
 }
 
 const location = (answer: Response): string => answer.headers.get('Location') ?? ''
 
 void describe('Next.js', () => {
-  const { ask, port } = serving(nextCommand('start'), async () => {
+  const { ask, port, output } = serving(nextCommand('start'), async () => {
     const folder = await nextApp()
     const app = join(folder.path, 'app')
     // The same without the line about Location, with downloads.
@@ -102,6 +114,10 @@ void describe('Next.js', () => {
     assert.ok(offset > 10e6 && offset < 10.5e6, String(offset))
   })
 
+  void test('a request takes five minutes at most, as Node says by default', () => {
+    assert.match(output(), /requestTimeout=300000$/m)
+  })
+
   void test('POST to /files/: an upload is made, as next.config.mjs says', async () => {
     assert.equal((await ask('POST', '/files/', creation)).status, 201)
   })
@@ -143,7 +159,7 @@ const built = async (config?: string) => {
 }
 
 void describe('SvelteKit with adapter-node, as in examples/sveltekit', () => {
-  const { ask } = serving(svelte, () => built())
+  const { ask, output } = serving(svelte, () => built())
 
   void test('POST without Content-Type from a client that is no page, and from a page elsewhere: 201', async () => {
     assert.equal((await ask('POST', '/files', creation)).status, 201)
@@ -154,6 +170,10 @@ void describe('SvelteKit with adapter-node, as in examples/sveltekit', () => {
     const headers = { ...creation, Host: 'up.example.com' }
     assert.match(location(await ask('POST', '/files', headers)), /^\/files\/\w+$/)
     assert.match(location(await ask('POST', '/absolute', headers)), /^https:\/\/up\.example\.com\/absolute\/\w+$/)
+  })
+
+  void test('a request takes five minutes at most, as Node says by default', () => {
+    assert.match(output(), /requestTimeout=300000$/m)
   })
 
   void test('POST to /files/: an upload is made', async () => {
@@ -184,7 +204,7 @@ void describe('SvelteKit with adapter-node, with one origin in csrf.trustedOrigi
     const paths = { origin: 'https://up.example.com' }
     export default { plugins: [sveltekit({ adapter: adapter(), csrf, paths })] }
   `
-  const { ask } = serving(svelte, () => built(config), { BODY_SIZE_LIMIT: 'Infinity' })
+  const { ask } = serving(svelte, () => built(config), { BODY_SIZE_LIMIT: 'Infinity', REQUEST_TIMEOUT: '3000' })
   const own = { Origin: 'https://up.example.com' }
   const foreign = { Origin: 'https://elsewhere.example' }
 
@@ -217,6 +237,14 @@ void describe('SvelteKit with adapter-node, with one origin in csrf.trustedOrigi
   void test('POST without Content-Type from its own pages and from those named: 201', async () => {
     assert.equal((await ask('POST', '/files', { ...creation, ...own })).status, 201)
     assert.equal((await ask('POST', '/files', { ...creation, Origin: 'https://app.example.com' })).status, 201)
+  })
+
+  void test('PATCH that takes longer than Node waits: 408, which tus-js-client does not retry; what came is kept', async () => {
+    const path = location(await ask('POST', '/files', { ...creation, ...own, 'Upload-Length': '100' }))
+    const headers = { ...tus, 'Upload-Offset': '0', 'Content-Type': octets, 'Content-Length': '100' }
+    const answer = await ask('PATCH', path, headers, new ReadableStream({ start: (body) => body.enqueue(hello) }))
+    assert.equal(answer.status, 408)
+    await until(async () => (await ask('HEAD', path, tus)).headers.get('Upload-Offset') === '5', 'it is stored')
   })
 
   void test('POST, without location.relative: Location is on paths.origin', async () => {
