@@ -19,7 +19,7 @@ export interface Body extends AsyncIterable<Uint8Array> {
   /** Reads nothing more for the moment; until it is called with false. */
   hold(isHeld: boolean): void
   /** Frees a chunk that was handed over; not where others have listened to the request, who may have kept it. */
-  free(chunk: Uint8Array): void
+  readonly free: (chunk: Uint8Array) => void
 }
 
 /** Bytes read ahead of whoever iterates. */

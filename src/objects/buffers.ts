@@ -38,8 +38,14 @@ export interface Holder {
 }
 
 /** Somebody who has waited for a buffer shall end instead. */
-export class GaveUp extends Error {
+class GaveUp extends Error {
   override readonly name = 'GaveUp'
+}
+
+/** What a failed `take` comes to for who may do without. @throws whatever else it was. */
+export function nullIfGivenUp(error: unknown): null {
+  if (error instanceof GaveUp) return null
+  throw error
 }
 
 interface Waiter {

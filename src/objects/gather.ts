@@ -3,7 +3,7 @@ import type { AppendOptions } from '../store.ts'
 import type { Gathering } from './append.ts'
 import { putWhole } from './assemble.ts'
 import type { Multipart } from './bucket.ts'
-import { GaveUp, type Holder, lend, mostKeptMs } from './buffers.ts'
+import { type Holder, lend, mostKeptMs, nullIfGivenUp } from './buffers.ts'
 import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, takeBack, tooLong } from './engine.ts'
 import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
@@ -135,12 +135,6 @@ export function gather(
     carried = 0
     holder.since = Date.now()
     return opened
-  }
-
-  function giveUp(reason: unknown): null {
-    if (!(reason instanceof GaveUp)) throw reason
-    gaveUp = true
-    return null
   }
 
   /** The tail is in the record, or in a buffer; only an append that may have to be undone needs what it found. */
@@ -337,8 +331,8 @@ export function gather(
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
-        if (buffer === null && !gaveUp) buffer = await open().catch(giveUp)
-        if (buffer === null) return
+        if (!gaveUp) buffer ??= await open().catch(nullIfGivenUp)
+        if (buffer === null) return void (gaveUp = true)
         const count = Math.min(rest.byteLength, buffer.byteLength - filled)
         buffer.set(rest.subarray(0, count), filled)
         filled += count

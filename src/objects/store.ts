@@ -1,6 +1,7 @@
 import { StoreError } from '../errors.ts'
 import { parseMetadata } from '../metadata.ts'
 import { contentDisposition, contentType } from '../disposition.ts'
+import { longestTimerMs } from '../platform.ts'
 import type { NewUpload, Store } from '../store.ts'
 import { appendBody } from './append.ts'
 import { assemble } from './assemble.ts'
@@ -209,7 +210,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
   requireCount('partSize', partSize)
   requireCount('partConcurrency', partConcurrency)
   requireCount('bufferBudget', bufferBudget)
-  requireCount('checkpointMs', checkpointMs)
+  requireCount('checkpointMs', checkpointMs, longestTimerMs)
   if (typeof infoPrefix !== 'string' || /[\p{Cc}\ufffd]/u.test(infoPrefix)) {
     throw new TypeError(`infoPrefix must be printable text, not ${JSON.stringify(infoPrefix)}`)
   }
@@ -239,9 +240,9 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
   }
 }
 
-function requireCount(name: string, value: unknown): void {
-  if (!Number.isSafeInteger(value) || Number(value) < 1) {
-    throw new TypeError(`${name} must be a whole number of at least 1, not ${JSON.stringify(value)}`)
+function requireCount(name: string, value: unknown, most = Number.MAX_SAFE_INTEGER): void {
+  if (!Number.isSafeInteger(value) || Number(value) < 1 || Number(value) > most) {
+    throw new TypeError(`${name} must be a whole number from 1 to ${most}, not ${JSON.stringify(value)}`)
   }
 }
 
