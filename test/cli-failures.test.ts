@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createUpload, runCli, startCli, temporaryDirectory, tus } from './cli-support.ts'
-import { exchange, rawClient } from './node-support.ts'
+import { exchange, patchHead, rawClient } from './node-support.ts'
 
 /** What makes Node run `code` before the command. */
 function preload(directory: string, code: string): { NODE_OPTIONS: string } {
@@ -54,14 +54,11 @@ test('work that does not end within the shutdown time: a warning, exit code 1', 
     // The signal and the second request are to come to the thread that serves the upload.
     FILELOFT_WORKERS: '1',
   })
-  const { pathname } = new URL(await createUpload(server.origin, 5))
+  const url = await createUpload(server.origin, 5)
   server.process.kill('SIGUSR2')
   await server.line(({ msg }) => msg === 'stuck')
   using client = await rawClient(server.port)
-  client.socket.write(
-    `PATCH ${pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-      'Content-Type: application/offset+octet-stream\r\nContent-Length: 5\r\n\r\nhello',
-  )
+  client.socket.write(`${patchHead(url, 5)}hello`)
   // Asked behind it, so the PATCH has begun.
   await fetch(`${server.origin}/healthz`)
   server.process.kill('SIGTERM')

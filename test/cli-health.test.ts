@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -34,4 +36,18 @@ test('fileloft health fails in one line where nobody listens, another answers, o
     assert.match(stderr, expected)
   }
   await stop(other)
+})
+
+test('/healthz answers while the process lives, /readyz only while the store can be used', async () => {
+  using directory = temporaryDirectory()
+  const data = join(directory.path, 'data')
+  await using server = await startCli({ FILELOFT_DATA_DIR: data, FILELOFT_LOG: 'info' })
+  assert.equal((await fetch(`${server.origin}/readyz`)).status, 200)
+  execFileSync('mv', [data, `${data}.away`])
+  writeFileSync(data, 'a file where the directory was')
+  assert.equal((await fetch(`${server.origin}/readyz`)).status, 503)
+  assert.equal((await fetch(`${server.origin}/healthz`)).status, 200)
+  assert.equal((await fetch(`${server.origin}/other`, { method: 'POST', body: 'x' })).status, 404)
+  await server.line(({ path }) => path === '/other')
+  assert.ok(!server.output().includes('healthz'), 'probes are logged at debug only')
 })

@@ -143,3 +143,6 @@ export async function createUpload(
   if (answer.status !== 201 || location === null) throw new Error(`POST answered ${answer.status}`)
   return location
 }
+
+/** Asks with curl, and returns the answer with its head. @throws Error when there is none. */
+export const curl = (...args: string[]): string => execFileSync('curl', ['-s', '-i', ...args], { encoding: 'utf8' })

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { createUpload, tus } from './cli-support.ts'
 import { toServerCommand } from './docs-deploy.ts'
 import { startAzurite } from './servers/azurite.ts'
 import { startFakeGcs } from './servers/fake-gcs.ts'
@@ -29,6 +30,8 @@ interface Snippet {
   readonly code: string
   /** The program that the page shows before it. */
   readonly program: string
+  /** The plain text that the page shows behind it. */
+  shown: string
 }
 
 const snippets: Snippet[] = []
@@ -39,15 +42,17 @@ for (const page of pages) {
     const line = text.slice(0, match.index).split('\n').length
     const [, language = '', code = ''] = match
     if (language === 'ts') program = code.trim()
-    snippets.push({ title: `${page}:${line}`, language, code: code.trim(), program })
+    const last = snippets.at(-1)
+    if (language === 'text' && last?.title.startsWith(page) === true) last.shown = code.trim()
+    snippets.push({ title: `${page}:${line}`, language, code: code.trim(), program, shown: '' })
   }
 }
 
 before(() => mkdir(scratch, { recursive: true }))
 after(() => rm(scratch, { recursive: true, force: true }))
 
-for (const { title, language, code, program } of snippets) {
-  if (language === 'ts') test(`${title}, run as a program, does what it says`, () => runProgram(title, code))
+for (const { title, language, code, program, shown } of snippets) {
+  if (language === 'ts') test(`${title}, run as a program, does what it says`, () => runProgram(title, code, { shown }))
   else if (language === 'sh')
     for (const line of code.split('\n')) test(`${title}: ${line}`, (t) => runCommand(line, program, t))
 }
@@ -71,12 +76,15 @@ function isServer(name: string): boolean {
   return name.endsWith('.ts') && !['webhook-receiver.ts', 'bun.ts', 'deno.ts', 'aws-lambda.ts'].includes(name)
 }
 
-async function runProgram(title: string, code: string, extension = '.ts'): Promise<void> {
+async function runProgram(title: string, code: string, { extension = '.ts', shown = '' } = {}): Promise<void> {
   const file = join(scratch, title.replaceAll(/\W/g, '-') + extension)
   if (code.includes('listen(8080)')) {
     const port = await freePort()
     await writeFile(file, `${code.replace('8080', String(port))}.on('listening', () => console.log('listening'))\n`)
-    await withServer(file, {}, () => upload(port))
+    await withServer(file, {}, async () => {
+      await upload(port)
+      if (code.includes("'/metrics'")) await expectMetrics(port, shown)
+    })
     return
   }
   await writeFile(file, code)
@@ -92,7 +100,7 @@ async function runProgram(title: string, code: string, extension = '.ts'): Promi
 async function runCommand(text: string, program: string, t: TestContext): Promise<void> {
   // The package is this one.
   if (text === 'npm install fileloft') return
-  if (text === 'node server.mts') return runProgram('server', program, '.mts')
+  if (text === 'node server.mts') return runProgram('server', program, { extension: '.mts' })
   // What a page calls its folder is a temporary one here.
   const line = (await toServerCommand(text))?.replace(/FILELOFT_DATA_DIR=\S+ /, '') ?? null
   if (line === null) return
@@ -270,26 +278,38 @@ async function uploadSigned(port: number): Promise<void> {
 async function expectRefusal(port: number): Promise<void> {
   const answer = await fetch(`http://127.0.0.1:${port}/files`, {
     method: 'POST',
-    headers: { 'Tus-Resumable': '1.0.0', 'Upload-Length': '11' },
+    headers: { ...tus, 'Upload-Length': '11' },
   })
   assert.ok([401, 403].includes(answer.status), await answer.text())
 }
 
+/** Behind an upload: removes another one, has a third refused, and looks whether that is counted as the page says. */
+async function expectMetrics(port: number, shown: string): Promise<void> {
+  const origin = `http://127.0.0.1:${port}`
+  const removed = await fetch(await createUpload(origin, 11), { method: 'DELETE', headers: tus })
+  assert.equal(removed.status, 204)
+  await assert.rejects(createUpload(origin, 11, { 'X-Blocked': '1' }), /403/)
+  const answer = await fetch(`${origin}/metrics`)
+  assert.match(answer.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
+  const counted = (await answer.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  assert.deepEqual(counted.toSorted(), shown.split('\n').toSorted())
+}
+
 /** Uploads a few bytes in two steps and checks the offset. */
 async function upload(port: number, more: { url?: string; headers?: Record<string, string> | undefined } = {}) {
-  const tus = { 'Tus-Resumable': '1.0.0', ...more.headers }
+  const headers = { ...tus, ...more.headers }
   const created = await fetch(more.url ?? `http://127.0.0.1:${port}/files`, {
     method: 'POST',
-    headers: { 'Upload-Metadata': 'filename aGVsbG8udHh0', ...tus, 'Upload-Length': '11' },
+    headers: { 'Upload-Metadata': 'filename aGVsbG8udHh0', ...headers, 'Upload-Length': '11' },
   })
   assert.equal(created.status, 201, await created.text())
   const location = created.headers.get('location') ?? ''
   const patched = await fetch(location, {
     method: 'PATCH',
-    headers: { ...tus, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' },
+    headers: { ...headers, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' },
     body: 'hello world',
   })
   assert.equal(patched.status, 204, await patched.text())
-  const head = await fetch(location, { method: 'HEAD', headers: tus })
+  const head = await fetch(location, { method: 'HEAD', headers })
   assert.equal(head.headers.get('upload-offset'), '11')
 }

@@ -6,7 +6,7 @@ import { run, trackUpload } from './clients/tus.ts'
 import { upload } from './hooks/client.ts'
 import { startReceiver } from './hooks/receiver.ts'
 import { createUpload, runCli, temporaryDirectory, tus } from './cli-support.ts'
-import { rawClient } from './node-support.ts'
+import { patchHead, rawClient } from './node-support.ts'
 import { startAzurite } from './servers/azurite.ts'
 import { type Metrics, parseMetrics, scrape } from './support/prometheus.ts'
 import { startServer, type TestServer } from './support/server.ts'
@@ -84,10 +84,7 @@ test('a PATCH that stands still: active while it runs, evicted by a HEAD that wa
   await using server = await startServer({ env: { ...own, FILELOFT_LOCK_TIMEOUT: '5' } })
   const url = await createUpload(server.origin, 1000)
   using client = await rawClient(server.port)
-  client.socket.write(
-    `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-      'Content-Type: application/offset+octet-stream\r\nContent-Length: 1000\r\n\r\nhello',
-  )
+  client.socket.write(`${patchHead(url, 1000)}hello`)
   await scrapeUntil(
     server,
     (m) => m.value('fileloft_active_uploads') === 1 && m.value('fileloft_received_bytes_total') === 5,
@@ -113,10 +110,7 @@ test('a client that goes before its answer counts as 499; expired uploads are co
   const url = await createUpload(server.origin, 1000)
   {
     using client = await rawClient(server.port)
-    client.socket.write(
-      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-        'Content-Type: application/offset+octet-stream\r\nContent-Length: 1000\r\n\r\nhello',
-    )
+    client.socket.write(`${patchHead(url, 1000)}hello`)
     await scrapeUntil(server, (m) => m.value('fileloft_active_uploads') === 1, 'the running body')
   }
   const status = { method: 'PATCH', status: '499' }
@@ -157,10 +151,7 @@ test('object storage: calls, retries and times by kind, memory for parts', async
   // Memory while a part is being filled.
   const url = await createUpload(server.origin, 20 * 1024 * 1024)
   using client = await rawClient(server.port)
-  client.socket.write(
-    `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-      `Content-Type: application/offset+octet-stream\r\nContent-Length: ${20 * 1024 * 1024}\r\n\r\nhello`,
-  )
+  client.socket.write(`${patchHead(url, 20 * 1024 * 1024)}hello`)
   await scrapeUntil(server, (m) => m.value('fileloft_buffer_used_bytes') >= 5 * 1024 * 1024, 'a buffer in use')
 })
 

@@ -92,6 +92,14 @@ export async function rawClient(port: number, options: { allowHalfOpen?: boolean
   }
 }
 
+/** The head of a PATCH at offset 0, up to its empty line. @param more Lines of further headers, each with its end. */
+export function patchHead(url: string, length: number, more = ''): string {
+  return (
+    `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n${more}` +
+    `Content-Type: application/offset+octet-stream\r\nContent-Length: ${length}\r\n\r\n`
+  )
+}
+
 /** Sends one request in full and returns everything until the server closes the connection. */
 export async function exchange(port: number, request: string): Promise<string> {
   using client = await rawClient(port)

@@ -11,6 +11,7 @@ import { spoilChunk } from './in-process.ts'
 import { runSuites } from './run-suites.ts'
 import type { Connection, Transport } from './suite-context.ts'
 import type { Init } from './suites/support.ts'
+import { counted } from './support/counted.ts'
 
 const sockets: Transport = { name: 'over sockets', capabilities: { trailers: true, answerLength: true }, open }
 
@@ -136,7 +137,8 @@ async function open(handler: TusHandler): Promise<Connection> {
         taken += size
         if (name !== null) takenOf.set(name, (takenOf.get(name) ?? 0) + size)
       }
-      return handler(request, platform && { ...counted(platform, count), freeChunk: spoilChunk })
+      const body = platform?.body && counted(platform.body, count)
+      return handler(request, platform && { ...platform, ...(body && { body }), freeChunk: spoilChunk })
     },
     { extensions: handler.extensions, sweep: () => handler.sweep(), close: () => handler.close() },
   )
@@ -170,30 +172,6 @@ async function open(handler: TusHandler): Promise<Connection> {
         server.close(() => resolve())
         server.closeAllConnections()
       }),
-  }
-}
-
-/** What the adapter says, its body counted as the handler takes it. */
-function counted(platform: Platform, onTaken: (size: number) => void): Platform {
-  const { body } = platform
-  if (body === undefined) return platform
-  return {
-    ...platform,
-    body: {
-      [Symbol.asyncIterator]() {
-        const iterator = body[Symbol.asyncIterator]()
-        return {
-          async next() {
-            const result = await iterator.next()
-            if (result.done !== true) onTaken(result.value.byteLength)
-            return result
-          },
-          async return() {
-            return (await iterator.return?.()) ?? { done: true, value: undefined }
-          },
-        }
-      },
-    },
   }
 }
 

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { Upload } from 'tus-js-client'
 import { secret, token } from './auth/support.ts'
 import { createUpload, tus } from './cli-support.ts'
-import { rawClient } from './node-support.ts'
+import { patchHead, rawClient } from './node-support.ts'
 import { chunk, little, patch, pour, stall } from './quota-support.ts'
 import { scrape } from './support/prometheus.ts'
 import { startServer } from './support/server.ts'
@@ -104,10 +104,7 @@ test('two threads: a body that runs is ended near the limit by whichever thread 
   for (const client of [await rawClient(server.port), await rawClient(server.port)]) {
     using _ = client
     const url = await createUpload(server.origin, 50_000_000)
-    client.socket.write(
-      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-        'Content-Type: application/offset+octet-stream\r\nContent-Length: 50000000\r\n\r\n',
-    )
+    client.socket.write(patchHead(url, 50_000_000))
     const { answer } = await pour(client, 'x'.repeat(4096), 50_000_000)
     assert.match(answer, /HTTP\/1\.1 429 /)
     const head = await fetch(url, { method: 'HEAD', headers: tus })

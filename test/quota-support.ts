@@ -1,6 +1,6 @@
 /** What clients send whose limits are tested. */
 import { tus } from './cli-support.ts'
-import { type RawClient, rawClient } from './node-support.ts'
+import { patchHead, type RawClient, rawClient } from './node-support.ts'
 import type { TestServer } from './support/server.ts'
 
 export const octets = { 'Content-Type': 'application/offset+octet-stream' }
@@ -8,10 +8,7 @@ export const octets = { 'Content-Type': 'application/offset+octet-stream' }
 /** A PATCH whose body stands still after its first bytes, which the server has stored or is about to. */
 export async function stall(server: TestServer, url: string, headers = '', length = 1000): Promise<RawClient> {
   const client = await rawClient(server.port)
-  client.socket.write(
-    `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n${headers}` +
-      `Content-Type: application/offset+octet-stream\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`,
-  )
+  client.socket.write(patchHead(url, length, `${headers}Expect: 100-continue\r\n`))
   // The body is asked for: the request has its place.
   await client.until(/^HTTP\/1\.1 100 /)
   client.socket.write('hello')

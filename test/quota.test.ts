@@ -9,7 +9,7 @@ import { createLedger } from '../src/node/quota/ledger.ts'
 import { createShared, joinShared } from '../src/node/shared.ts'
 import { secret, token } from './auth/support.ts'
 import { createUpload, tus } from './cli-support.ts'
-import { type RawClient, rawClient } from './node-support.ts'
+import { patchHead, type RawClient, rawClient } from './node-support.ts'
 import { octets, patch, stall } from './quota-support.ts'
 import { scrape } from './support/prometheus.ts'
 import { startServer } from './support/server.ts'
@@ -83,10 +83,7 @@ test('two threads: a client has its places once, and what it sends is added up, 
   // Each on a connection of its own, which the system gives to one thread or the other.
   for (const url of urls) {
     const client = await rawClient(server.port)
-    client.socket.write(
-      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-        'Content-Type: application/offset+octet-stream\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n',
-    )
+    client.socket.write(patchHead(url, 1000, 'Expect: 100-continue\r\n'))
     const status = Number(/^HTTP\/1\.1 (\d+)/.exec(await client.until(/^HTTP\/1\.1 \d+ /))?.[1])
     statuses.push(status)
     if (status === 100) running.push(client)

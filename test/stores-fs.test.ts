@@ -4,7 +4,8 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileStore } from '../src/stores/fs.ts'
-import { bodyOf, collect, folders, list, openFiles, pattern, planned, stored, storeError } from './files/support.ts'
+import { bodyOf, collect, folders, list, openFiles, pattern, stored, storeError } from './files/support.ts'
+import { planned } from './support/planned.ts'
 
 const folder = folders()
 const MiB = 1 << 20

@@ -1,7 +1,7 @@
 /** The running server with owners: an upload is there for whoever created it, and for nobody else. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { rawClient } from '../node-support.ts'
+import { patchHead, rawClient } from '../node-support.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { ask, assertAll, created, octets, patch, post, secret, statuses, token, tus } from './support.ts'
 
@@ -43,10 +43,7 @@ describe('uploads that belong to whoever created them', () => {
   test('who tries to get at somebody else’s upload while it runs does not disturb it', async () => {
     const url = await created(server, ann, { 'Upload-Length': '10' })
     using client = await rawClient(server.port)
-    client.socket.write(
-      `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${ann}\r\nTus-Resumable: 1.0.0\r\n` +
-        'Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 10\r\n\r\nhello',
-    )
+    client.socket.write(`${patchHead(url, 10, `Authorization: Bearer ${ann}\r\n`)}hello`)
     // Until the first bytes have arrived, it may be that nothing runs yet that could be disturbed.
     assert.ok(await stored(server, url, 5))
     for (let i = 0; i < 3; i++) assertAll(await statuses(url, bob), 404)

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { formatRecord } from '../../src/files/record.ts'
 import { fileStore } from '../../src/stores/fs.ts'
-import { bodyOf, collect, folders, pattern, planned, storeError } from './support.ts'
+import { planned } from '../support/planned.ts'
+import { bodyOf, collect, folders, pattern, storeError } from './support.ts'
 
 const folder = folders()
 const MiB = 1 << 20

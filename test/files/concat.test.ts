@@ -4,7 +4,8 @@ import { basename, join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { FileUpload } from '../../src/files/record.ts'
 import { fileStore } from '../../src/stores/fs.ts'
-import { bodyOf, collect, folders, list, pattern, planned, stored, storeError } from './support.ts'
+import { planned } from '../support/planned.ts'
+import { bodyOf, collect, folders, list, pattern, stored, storeError } from './support.ts'
 
 const folder = folders()
 const MiB = 1 << 20

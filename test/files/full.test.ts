@@ -4,19 +4,8 @@ import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import { fsLocker } from '../../src/lockers/fs.ts'
 import { fileStore } from '../../src/stores/fs.ts'
-import {
-  bodyOf,
-  collect,
-  files,
-  folders,
-  mountTmpfs,
-  never,
-  pattern,
-  planned,
-  soon,
-  stored,
-  storeError,
-} from './support.ts'
+import { planned } from '../support/planned.ts'
+import { bodyOf, collect, files, folders, mountTmpfs, never, pattern, soon, stored, storeError } from './support.ts'
 
 const folder = folders()
 const MiB = 1 << 20

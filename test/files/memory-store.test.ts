@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { memoryStore } from '../../src/stores/memory.ts'
-import { bodyOf, collect, list, pattern, planned } from './support.ts'
+import { planned } from '../support/planned.ts'
+import { bodyOf, collect, list, pattern } from './support.ts'
 
 const KiB64 = 1 << 16
 

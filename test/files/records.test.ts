@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { formatRecord } from '../../src/files/record.ts'
 import { fileStore } from '../../src/stores/fs.ts'
-import { bodyOf, folders, list, planned, storeError } from './support.ts'
+import { planned } from '../support/planned.ts'
+import { bodyOf, folders, list, storeError } from './support.ts'
 
 const folder = folders()
 

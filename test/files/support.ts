@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after } from 'node:test'
 import type { FileUpload } from '../../src/files/record.ts'
 import type { NewUpload, Store } from '../../src/store.ts'
+import { planned } from '../support/planned.ts'
 
 /** New empty folders, removed after the tests of the file. */
 export function folders(): () => string {
@@ -26,19 +27,6 @@ export function mountTmpfs(path: string, size: string): { unmount(): void; readO
   return {
     unmount: () => void execFileSync('umount', [path]),
     readOnly: () => void execFileSync('mount', ['-o', 'remount,ro', path]),
-  }
-}
-
-export function planned(id: string, more: Partial<NewUpload> = {}): NewUpload {
-  return {
-    id,
-    length: null,
-    metadata: null,
-    concat: null,
-    attributes: {},
-    createdAt: 1_700_000_000_000,
-    expiresAt: null,
-    ...more,
   }
 }
 

@@ -5,7 +5,8 @@ import { beforeEach, describe, test } from 'node:test'
 import { readCommandLine } from '../../src/node/config.ts'
 import { openStorage } from '../../src/node/storage.ts'
 import { fileStore } from '../../src/stores/fs.ts'
-import { bodyOf, folders, openFiles, pattern, planned, stored } from './support.ts'
+import { planned } from '../support/planned.ts'
+import { bodyOf, folders, openFiles, pattern, stored } from './support.ts'
 
 const folder = folders()
 const MiB = 1 << 20

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, test } from 'node:test'
-import { bodyOf, folders, pattern, planned, storeError } from './support.ts'
+import { planned } from '../support/planned.ts'
+import { bodyOf, folders, pattern, storeError } from './support.ts'
 
 type Done = (error: NodeJS.ErrnoException | null, count: number) => void
 

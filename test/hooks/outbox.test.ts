@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { nameOf, type StoredEvent } from '../../src/node/hooks/outbox.ts'
 import { runCli } from '../cli-support.ts'
-import { rawClient } from '../node-support.ts'
+import { patchHead, rawClient } from '../node-support.ts'
 import { startServer } from '../support/server.ts'
 import { all, create, head, idOf, metadata, patch, remove, upload } from './client.ts'
 import { eventIds, histories, type Say, startReceiver } from './receiver.ts'
@@ -176,10 +176,7 @@ test('progress in one server while another one has not told of the creation yet:
     const location = await create(one.url, 1_000_000)
     await receiver.until(() => receiver.deliveries.length === 1)
     using client = await rawClient(two.port)
-    client.socket.write(
-      `PATCH ${new URL(location).pathname} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n` +
-        'Content-Type: application/offset+octet-stream\r\nContent-Length: 1000000\r\n\r\n',
-    )
+    client.socket.write(patchHead(location, 1_000_000))
     const timer = setInterval(() => client.socket.write('x'.repeat(100)), 50)
     try {
       // Tried again some seconds later: progress enough, had it been told.

@@ -5,6 +5,7 @@ import { StoreError, type StoreErrorCode } from '../../src/errors.ts'
 import type { ObjectUpload } from '../../src/objects/record.ts'
 import { objectStore, type ObjectStoreOptions } from '../../src/objects/store.ts'
 import type { NewUpload, Store } from '../../src/store.ts'
+import { planned } from '../support/planned.ts'
 import { type SimulatedBucket, simulatedBucket, type SimulatedOptions } from './simulated-bucket.ts'
 
 export const kib = 1024
@@ -55,16 +56,7 @@ export function another(bucket: SimulatedBucket, options: ObjectStoreOptions = {
 }
 
 export function newUpload(id: string, length: number | null, more: Partial<NewUpload> = {}): NewUpload {
-  return {
-    id,
-    length,
-    metadata: null,
-    concat: null,
-    attributes: {},
-    createdAt: 1_700_000_000_000,
-    expiresAt: null,
-    ...more,
-  }
+  return planned(id, { length, ...more })
 }
 
 /** Bytes that differ at every place, and between seeds. */

@@ -5,7 +5,8 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { bodyOf, collect, folders, list, pattern, planned, storeError } from '../files/support.ts'
+import { bodyOf, collect, folders, list, pattern, storeError } from '../files/support.ts'
+import { planned } from '../support/planned.ts'
 
 const { sqliteStore } = await import('../../examples/store/sqlite.ts')
 const folder = folders()

@@ -1,6 +1,7 @@
 /** The suites over sockets on any runtime: its server behind, the client of client.ts in front. */
 import { fromStream } from '../../src/body/receive.ts'
 import type { Platform, Store, TusHandler } from '../../src/index.ts'
+import { counted } from '../support/counted.ts'
 import type { Connection, Transport } from '../suite-context.ts'
 import type { Capabilities, Init } from '../suites/support.ts'
 import { exchange } from './client.ts'
@@ -90,25 +91,6 @@ function countBodies(handler: TusHandler) {
     taken(body?: ReadableStream<Uint8Array>): number {
       if (body === undefined) return total
       return counts.get(numbers.get(body) ?? '') ?? 0
-    },
-  }
-}
-
-/** Passes everything on as it comes. A generator would wait for its chunk before it could be ended. */
-function counted(body: AsyncIterable<Uint8Array>, onTaken: (size: number) => void): AsyncIterable<Uint8Array> {
-  return {
-    [Symbol.asyncIterator]() {
-      const iterator = body[Symbol.asyncIterator]()
-      return {
-        async next() {
-          const result = await iterator.next()
-          if (result.done !== true) onTaken(result.value.byteLength)
-          return result
-        },
-        async return() {
-          return (await iterator.return?.()) ?? { done: true, value: undefined }
-        },
-      }
     },
   }
 }

@@ -1,5 +1,5 @@
 /** Stores and lockers that misbehave in one way, or tell what was asked of them. */
-import type { Lock, Locker, Store } from '../../src/index.ts'
+import { TusError, type Lock, type Locker, type Store, type TusErrorCode } from '../../src/index.ts'
 
 /** The store with some methods replaced. */
 export function withMethods(store: Store, methods: Partial<Store>): Store {
@@ -38,4 +38,9 @@ export function gate(): { opened: Promise<void>; open: () => void } {
 /** A locker that gives every lock at once, made of `lock`. */
 export function lockerOf(lock: Lock): Locker {
   return { acquire: async () => lock, tryAcquire: async () => lock }
+}
+
+/** What a hook throws that refuses. */
+export function refuse(code: TusErrorCode, status?: number): never {
+  throw new TusError(code, 'Not you', status === undefined ? {} : { status })
 }

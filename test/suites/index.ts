@@ -13,8 +13,12 @@ import { suite as downloads } from './downloads.ts'
 import { suite as errors } from './errors.ts'
 import { suite as expiration } from './expiration.ts'
 import { suite as head } from './head.ts'
+import { suite as hookAccess } from './hook-access.ts'
+import { suite as hookCreation } from './hook-creation.ts'
+import { suite as hookEvents } from './hook-events.ts'
+import { suite as hookProgress } from './hook-progress.ts'
 import { suite as hookRefusals } from './hook-refusals.ts'
-import { suite as hooks } from './hooks.ts'
+import { suite as hookReplies } from './hook-replies.ts'
 import { suite as ids } from './ids.ts'
 import { suite as interruption } from './interruption.ts'
 import { suite as invariants } from './invariants.ts'
@@ -51,7 +55,11 @@ export const suites: readonly Suite[] = [
   location,
   ids,
   callbacks,
-  hooks,
+  hookAccess,
+  hookCreation,
+  hookReplies,
+  hookProgress,
+  hookEvents,
   hookRefusals,
   interruption,
   pace,
