@@ -36,3 +36,6 @@ export interface Platform {
  * ends with it.
  */
 export const isPerRequest = globalThis.navigator?.userAgent === 'Cloudflare-Workers'
+
+/** Milliseconds beyond which timers fire at once. */
+export const longestTimerMs = 2 ** 31 - 1

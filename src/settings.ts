@@ -3,6 +3,7 @@ import { randomId } from './id.ts'
 import type { Locker } from './locker.ts'
 import { memoryLocker } from './lockers/memory.ts'
 import { type Extension, extensionNames, type TusHandlerOptions } from './options.ts'
+import { longestTimerMs } from './platform.ts'
 import type { Store } from './store.ts'
 import type { Context, State } from './upload/context.ts'
 
@@ -159,8 +160,6 @@ function checkOptions(options: TusHandlerOptions): void {
   }
 }
 
-/** Beyond it, timers fire at once. */
-const longestTimerMs = 2 ** 31 - 1
 const centuryMs = 100 * 365 * 24 * 3600 * 1000
 
 function checkStore(store: Store | undefined): void {

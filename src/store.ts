@@ -80,6 +80,12 @@ export interface AppendOptions {
    * else; the store must not write then.
    */
   readonly guard?: () => void | Promise<void>
+  /**
+   * Tells that the body shall end early, for another request or since the server shuts down. The next chunk asked for is
+   * the end then; a store that waits for anything but the body and its storage (for memory, say) asks now and then, and
+   * goes on to that end without what it has not stored. Of an `atomic` body nothing counts then: it throws.
+   */
+  readonly isStopped?: () => boolean
   /** Called after bytes were stored, with the new offset; those that complete it may be durable later. Must not throw. */
   readonly onProgress?: (offset: number) => void
   /**

@@ -99,7 +99,18 @@ void describe('two isolates', async () => {
       await assert.rejects(async () => broken.isFree('a'), unavailable)
     }
     assert.throws(() => durableObjectLocker(undefined as unknown as LockNamespace), TypeError)
-    assert.throws(() => durableObjectLocker(namespace, { leaseMs: 0 }), TypeError)
+  })
+
+  // A timer over the last one would fire at once: the object would take the lock from whoever has just got it.
+  for (const leaseMs of [0, 99, 2 ** 31, Infinity, Number.NaN, '15000' as unknown as number]) {
+    void test(`leaseMs ${typeof leaseMs} ${leaseMs}: TypeError that says what may be`, () => {
+      const message = /leaseMs must be from 100 to 2147483647/
+      assert.throws(() => durableObjectLocker(namespace, { leaseMs }), { name: 'TypeError', message })
+    })
+  }
+
+  void test('leaseMs of 100 and of the longest time that timers know: fine', () => {
+    for (const leaseMs of [100, 2 ** 31 - 1]) durableObjectLocker(namespace, { leaseMs })
   })
 })
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { rawClient, serveListener } from './node-support.ts'
@@ -55,3 +56,36 @@ test('large chunks between small ones are handed over as they came, all bytes in
   assert.match(client.received(), /^HTTP\/1\.1 200 /)
   assert.ok(Buffer.concat(received).equals(Buffer.concat(parts)))
 })
+
+for (const [title, listen, left] of [
+  ['a chunk that is freed: its memory is gone at once', () => {}, 0],
+  [
+    'a chunk that is freed where somebody else has listened to the request: it stays, for it may have been kept',
+    (incoming: IncomingMessage) => void incoming.on('data', () => {}).pause(),
+    20_000,
+  ],
+] as const) {
+  test(title, async () => {
+    const sizes: number[] = []
+    await using server = await serveListener(async (_request, { body, freeChunk }) => {
+      assert.ok(body && freeChunk)
+      for await (const chunk of body) {
+        const { buffer } = chunk
+        freeChunk(chunk)
+        sizes.push(buffer.byteLength)
+      }
+      return new Response('done')
+    })
+    server.server.prependListener('request', listen)
+    using client = await rawClient(server.port)
+    client.socket.write('PATCH / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\nConnection: close\r\n\r\n')
+    client.socket.end(Buffer.alloc(20_000, 'x'))
+    await client.closed
+    assert.match(client.received(), /^HTTP\/1\.1 200 /)
+    assert.ok(sizes.length > 0)
+    assert.equal(
+      sizes.reduce((sum, size) => sum + size),
+      left,
+    )
+  })
+}

@@ -1,5 +1,6 @@
 import { StoreError } from '../errors.ts'
 import type { Lock, Locker } from '../locker.ts'
+import { longestTimerMs } from '../platform.ts'
 
 /**
  * What is used of a Durable Object's binding, by shape: `DurableObjectNamespace` of @cloudflare/workers-types, or of
@@ -50,7 +51,7 @@ export interface LockEvent {
 export interface DurableObjectLockerOptions {
   /**
    * After how many milliseconds without a sign of life a holder has lost its lock. One whose connection breaks off has
-   * lost it at once.
+   * lost it at once. From 100 to 2^31 - 1.
    * @default 15000
    */
   readonly leaseMs?: number
@@ -72,7 +73,9 @@ export function durableObjectLocker(
   { leaseMs = 15_000 }: DurableObjectLockerOptions = {},
 ): Required<Locker> {
   if (typeof namespace?.idFromName !== 'function') throw new TypeError('durableObjectLocker: no such binding')
-  if (!(leaseMs >= 100)) throw new TypeError('durableObjectLocker: leaseMs must be 100 or more')
+  if (typeof leaseMs !== 'number' || !(leaseMs >= leastLeaseMs && leaseMs <= longestTimerMs)) {
+    throw new TypeError(`durableObjectLocker: leaseMs must be from ${leastLeaseMs} to ${longestTimerMs}: ${leaseMs}`)
+  }
 
   async function ask(id: string, how: 'look' | 'try' | 'wait'): Promise<LockAnswer> {
     const headers: Record<string, string> = how === 'look' ? {} : { Upgrade: 'websocket' }
@@ -113,6 +116,7 @@ export function durableObjectLocker(
 }
 
 const [free, taken] = [204, 423]
+const leastLeaseMs = 100
 
 /** Waits on a connection for the lock. */
 function hold(socket: LockSocket, leaseMs: number, onContention: (() => void) | undefined): Promise<Lock> {

@@ -36,7 +36,7 @@ type Linked = Request & { [link]?: Exchange }
 export function openExchange(
   incoming: Incoming,
   outgoing: Outgoing,
-  { onReceived, freeChunk }: Pick<PlatformOptions, 'onReceived' | 'freeChunk'>,
+  { onReceived, onFreed }: Pick<PlatformOptions, 'onReceived' | 'onFreed'>,
 ): Exchange {
   const id = requestId(incoming)
   const onChunk = (size: number) => {
@@ -51,7 +51,7 @@ export function openExchange(
     platform: nodePlatform(incoming, outgoing, {
       onReceived: onChunk,
       answerHeaders: { 'X-Request-Id': id },
-      ...(freeChunk && { freeChunk }),
+      ...(onFreed && { onFreed }),
     }),
     onChunk: null,
     startedAt: performance.now(),

@@ -7,8 +7,8 @@ export interface Heap {
   readonly countRequest: () => void
   /** Bytes of a body came, in a buffer of their own. */
   readonly countBytes: (size: number) => void
-  /** Frees a chunk of a body that has the buffer for itself; another one is left to the collector. */
-  readonly freeChunk: (chunk: Uint8Array) => void
+  /** Some of them were freed already. */
+  readonly countFreed: (size: number) => void
 }
 
 /**
@@ -56,10 +56,8 @@ export function tendHeap(): Heap {
       bytes = 0
       collect()
     },
-    freeChunk({ buffer, byteLength }) {
-      if (buffer.byteLength !== byteLength || !(buffer instanceof ArrayBuffer)) return
-      buffer.transfer(0)
-      bytes = Math.max(0, bytes - byteLength)
+    countFreed(size) {
+      bytes = Math.max(0, bytes - size)
     },
   }
 }

@@ -80,7 +80,7 @@ export async function startServer(
   const mount = config.basePath.replace(/\/$/, '')
   let closing = false
   const heap = tendHeap()
-  const chunks = { onReceived: both(heap.countBytes, onReceived), freeChunk: heap.freeChunk }
+  const chunks = { onReceived: both(heap.countBytes, onReceived), onFreed: heap.countFreed }
   const app = createApp(handler, { store, mount, logs, features, isClosing: () => closing })
 
   const onRequest = (incoming: Incoming, outgoing: Outgoing) => {

@@ -2,6 +2,7 @@ import type { AppendOptions } from '../store.ts'
 import { type Engine, mayForget, restOf, tooLong } from './engine.ts'
 import { gather } from './gather.ts'
 import { nothing, type ObjectUpload, type Rest } from './record.ts'
+import { hold } from './tails.ts'
 
 /** A body on its way into parts, as `appendBody` drives it. */
 export interface Gathering {
@@ -47,29 +48,21 @@ export async function appendBody(
 
 /**
  * Apart: what waits for the body would hold the tail to the end of it, though nobody looks at it any more. Tails are
- * memory that no budget counts, and clients may take long to send their first byte: only some are held that long.
+ * memory beside the buffers, and clients may take long to send their first byte: only some are held that long, or to
+ * the end where the body may throw.
  */
 async function begin(
   engine: Engine,
   upload: ObjectUpload,
   options: AppendOptions,
 ): Promise<{ readonly gathering: Gathering; readonly release: () => void }> {
-  const { tails } = engine
   const rest = await restOf(engine, upload)
   const tailBytes = rest.tail.byteLength
+  const release = hold(engine.tails, tailBytes)
   // The caller keeps its record to the end.
-  if (mayForget(options)) (upload as { rest: Rest | null }).rest = null
-  const isHeld = !mayForget(options) || tails.held + tailBytes <= tails.most
-  let held = isHeld ? tailBytes : 0
-  tails.held += held
-  const before = { ...upload, tailBytes, rest: isHeld ? rest : { ...rest, tail: nothing.tail } }
-  return {
-    gathering: gather(engine, before, options),
-    release() {
-      tails.held -= held
-      held = 0
-    },
-  }
+  if (mayForget(options) || release === null) (upload as { rest: Rest | null }).rest = null
+  const before = { ...upload, tailBytes, rest: release === null ? { ...rest, tail: nothing.tail } : rest }
+  return { gathering: gather(engine, before, options), release: release ?? (() => {}) }
 }
 
 /** A body for an upload that is whole: it may still throw at its end. */

@@ -6,8 +6,10 @@ export interface Buffers {
    * A buffer of exactly so many bytes; they may hold anything. Waits until there is room for it.
    * @param holder Whoever takes it: one per upload.
    * @param least It may have fewer, down to these, where slow clients have much, or others have been waited for long.
+   * @param later Bytes that the holder is going to ask for, if it stays alone: so that the same memory does for those.
+   * @throws GaveUp when the holder wants it no more.
    */
-  take(bytes: number, holder: Holder, least?: number): Promise<Uint8Array<ArrayBuffer>>
+  take(bytes: number, holder: Holder, least?: number, later?: number): Promise<Uint8Array<ArrayBuffer>>
   /** Gives it back: nobody may use it any more. */
   give(buffer: Uint8Array<ArrayBuffer>, holder: Holder): void
   /** As `give`, for a buffer that lives on in other hands. */
@@ -16,6 +18,8 @@ export interface Buffers {
   has(bytes: number): boolean
   /** Whether nobody else has any memory, or waits for some. */
   isAlone(holder: Holder): boolean
+  /** Bytes that somebody may have who is alone. */
+  readonly alone: number
   /** Whether the holder may have so many bytes more since it is alone: without waiting, too. */
   hasAlone(bytes: number, holder: Holder): boolean
   /** Bytes taken now. */
@@ -29,6 +33,19 @@ export interface Holder {
   since: number
   /** Others wait: store what is in the buffer that is being filled, and give it back. Asked again while it is not. */
   release: () => void
+  /** Asked while it waits: whether it shall end instead. */
+  readonly isStopped?: (() => boolean) | undefined
+}
+
+/** Somebody who has waited for a buffer shall end instead. */
+class GaveUp extends Error {
+  override readonly name = 'GaveUp'
+}
+
+/** What a failed `take` comes to for who may do without. @throws whatever else it was. */
+export function nullIfGivenUp(error: unknown): null {
+  if (error instanceof GaveUp) return null
+  throw error
 }
 
 interface Waiter {
@@ -37,7 +54,11 @@ interface Waiter {
   readonly holder: Holder
   readonly since: number
   readonly resolve: (buffer: Uint8Array<ArrayBuffer>) => void
+  readonly reject: (reason: GaveUp) => void
 }
+
+/** What is asked for. */
+type Request = Omit<Waiter, 'resolve' | 'reject'>
 
 /** Milliseconds that an upload without any buffer waits before it gets one above the soft limit. */
 const patienceMs = 1_500
@@ -55,7 +76,7 @@ export const mostKeptMs = 30_000
 const spares = 4
 /** Milliseconds after which buffers that nobody has taken again go. */
 const spareMs = 10_000
-/** How far above the soft limit somebody may go who is alone: as many parts as ever, each twice as large (`largerBytes`). */
+/** How far above the soft limit somebody may go who is alone: for parts that are fewer and larger (`largerBytes`). */
 const aloneFactor = 2
 /** Between two looks at who waits. */
 const lookMs = 250
@@ -75,13 +96,15 @@ export function createBuffers(budget: number, soft: number): Buffers {
   /** And of the buffer that each got last: its bytes, and when it was asked to give it back. */
   const holders = new Map<Holder, { readonly bytes: number; askedAt: number }>()
   const free: Uint8Array<ArrayBuffer>[] = []
+  /** What those are a part of that are larger than was asked for. */
+  const wholes = new Map<Uint8Array, Uint8Array<ArrayBuffer>>()
   let used = 0
   let timer: ReturnType<typeof setTimeout> | undefined
   let trimTimer: ReturnType<typeof setTimeout> | undefined
   let leastFree = 0
 
   /** Bytes of the buffer that there is room for now; null = of none. */
-  const room = ({ bytes, least, holder, since }: Omit<Waiter, 'resolve'>, now: number): number | null => {
+  const room = ({ bytes, least, holder, since }: Request, now: number): number | null => {
     if (used === 0 || used + bytes <= Math.min(soft, budget)) return bytes
     if (used + least > budget || holder.held > 0) return null
     if (used - slowBytes(now) + least <= soft) return least
@@ -101,12 +124,14 @@ export function createBuffers(budget: number, soft: number): Buffers {
   const spareBytes = (): number => free.reduce((sum, { byteLength }) => sum + byteLength, 0)
 
   /** @param room Bytes that there is room for. */
-  const grant = (room: number, { bytes, least, holder }: Omit<Waiter, 'resolve'>): Uint8Array<ArrayBuffer> => {
-    const buffer = takeSpare(room, bytes, least) ?? new Uint8Array(room)
-    used += buffer.byteLength
+  const grant = (room: number, { bytes, least, holder }: Request, later = 0) => {
+    const whole = takeSpare(room, bytes, least) ?? (later > 0 ? takeLarger(room, later) : allocate(room))
+    const buffer = whole.byteLength > bytes ? whole.subarray(0, bytes) : whole
+    if (buffer !== whole) wholes.set(buffer, whole)
+    used += whole.byteLength
     holder.held++
     holder.since = Date.now()
-    holders.set(holder, { bytes: buffer.byteLength, askedAt: 0 })
+    holders.set(holder, { bytes: whole.byteLength, askedAt: 0 })
     while (free.length > 0 && used + spareBytes() > alone) free.shift()
     trim()
     leastFree = Math.min(leastFree, free.length)
@@ -120,6 +145,14 @@ export function createBuffers(budget: number, soft: number): Buffers {
       found = free.findIndex(({ byteLength }) => byteLength >= least && byteLength <= bytes)
     }
     return found < 0 ? undefined : free.splice(found, 1)[0]
+  }
+
+  /** For who is alone: new memory costs more than what is in it. */
+  const takeLarger = (room: number, later: number): Uint8Array<ArrayBuffer> => {
+    const found = free.findIndex(
+      ({ byteLength }) => byteLength > room && byteLength <= room * 4 && used + byteLength <= alone,
+    )
+    return free.splice(found, found < 0 ? 0 : 1)[0] ?? allocate(used + later <= alone ? Math.max(room, later) : room)
   }
 
   /**
@@ -160,8 +193,17 @@ export function createBuffers(budget: number, soft: number): Buffers {
     return null
   }
 
+  /** Who shall end would keep a newcomer waiting, and the memory that it waits for. */
+  const dismiss = (): void => {
+    for (let n = waiters.length - 1; n >= 0; n--) {
+      if (waiters[n]?.holder.isStopped?.() !== true) continue
+      for (const waiter of waiters.splice(n, 1)) waiter.reject(new GaveUp())
+    }
+  }
+
   const serve = (): void => {
     const now = Date.now()
+    dismiss()
     for (let next = turn(now); next !== null; next = turn(now)) {
       for (const waiter of waiters.splice(next.n, 1)) waiter.resolve(grant(next.bytes, waiter))
     }
@@ -180,7 +222,8 @@ export function createBuffers(budget: number, soft: number): Buffers {
   }
 
   const forget = (buffer: Uint8Array<ArrayBuffer>, holder: Holder): void => {
-    used -= buffer.byteLength
+    used -= wholes.get(buffer)?.byteLength ?? buffer.byteLength
+    wholes.delete(buffer)
     holder.held--
     if (holder.held === 0) holders.delete(holder)
     if (waiters.length > 0) serve()
@@ -190,34 +233,46 @@ export function createBuffers(budget: number, soft: number): Buffers {
     get used() {
       return used
     },
+    alone,
     isAlone,
     hasAlone,
     has: (bytes) => waiters.length === 0 && (used === 0 || used + bytes <= Math.min(soft, budget)),
 
-    take(bytes, holder, least = bytes) {
+    take(bytes, holder, least = bytes, later = bytes) {
       const waiter = { bytes, least, holder, since: Date.now() }
-      if (hasAlone(bytes, holder)) return Promise.resolve(grant(bytes, { ...waiter, least: bytes }))
+      if (hasAlone(bytes, holder)) return Promise.resolve(grant(bytes, { ...waiter, least: bytes }, later))
       const now = waiters.length === 0 ? room(waiter, waiter.since) : null
       if (now !== null) return Promise.resolve(grant(now, waiter))
-      return new Promise((resolve) => {
-        if (isPerRequest) {
-          // The timer of another request ends with that.
-          const look = setInterval(serve, lookMs)
-          const stop = (buffer: Uint8Array<ArrayBuffer>) => (clearInterval(look), resolve(buffer))
-          waiters.push({ ...waiter, resolve: stop })
-          return
-        }
-        waiters.push({ ...waiter, resolve })
-        timer ??= setTimeout(serve, lookMs)
-      })
+      let look: ReturnType<typeof setInterval> | undefined
+      return new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
+        waiters.push({ ...waiter, resolve, reject })
+        // The timer of another request ends with that.
+        if (isPerRequest) look = setInterval(serve, lookMs)
+        else timer ??= setTimeout(serve, lookMs)
+      }).finally(() => clearInterval(look))
     },
     give(buffer, holder) {
-      free.push(buffer)
+      free.push(wholes.get(buffer) ?? buffer)
       forget(buffer, holder)
       trim()
     },
     forget,
   }
+}
+
+/** Larger buffers than this are the few of an upload that is alone. */
+const largeBytes = 16 << 20
+
+/**
+ * Of memory beyond 32 MiB glibc always gives a mapping of its own, which goes back to the system as soon as it is free,
+ * and of which only what is used is there. Of less it keeps some, once it has seen it freed: for good, mostly.
+ */
+const mappedBytes = 33 << 20
+
+function allocate(bytes: number): Uint8Array<ArrayBuffer> {
+  return bytes <= largeBytes
+    ? new Uint8Array(bytes)
+    : new Uint8Array(new ArrayBuffer(Math.max(bytes, mappedBytes)), 0, bytes)
 }
 
 /** Works with a buffer and gives it back. After a failure some connection may still read from it: nobody gets it then. */

@@ -7,6 +7,7 @@ import type { StorageObserver } from './observer.ts'
 import { formatRecord, nothing, type ObjectUpload, parseRecord, type Rest } from './record.ts'
 import type { Calls } from './retry.ts'
 import type { AppendOptions } from '../store.ts'
+import type { Tails } from './tails.ts'
 
 /** What everything in this folder works with. */
 export interface Engine {
@@ -16,17 +17,12 @@ export interface Engine {
   readonly keys: Keys
   readonly limits: BucketLimits
   readonly buffers: Buffers
-  /** Memory for tails beside the buffers. */
-  readonly tails: {
-    /** Bytes that appends hold of tails that they have found; above `most` those are read again when they are needed. */
-    held: number
-    /** Bytes of tails in records that running appends write at this moment; above `most` others wait with theirs. */
-    recording: number
-    readonly most: number
-  }
+  readonly tails: Tails
   readonly claims: Claims
   /** Bytes that a part shall have. */
   readonly partSize: number
+  /** Most bytes of a part of an upload that is alone and comes quickly. */
+  readonly largestPart: number
   /** Parts of one upload on their way at the same time. */
   readonly partConcurrency: number
   /** Milliseconds between two looks at whether a running append has something to record. */
@@ -74,6 +70,18 @@ export async function commit(engine: Engine, upload: ObjectUpload, change: Chang
   return written
 }
 
+/** Makes the record say again what an append has found, but for the multipart, which may be another. */
+export async function takeBack(
+  engine: Engine,
+  committed: ObjectUpload,
+  { offset, tailBytes, rest }: ObjectUpload & { readonly rest: Rest },
+  multipartId: string | null,
+): Promise<void> {
+  // What is not at hand is the front of the tail in the record, where nothing else is new.
+  const { tail } = rest.tail.byteLength === tailBytes ? rest : await restOf(engine, { ...committed, rest: null })
+  await commit(engine, committed, { offset, multipartId }, { ...rest, tail: tail.subarray(0, tailBytes) })
+}
+
 /** The version of a record whose write found its condition failed: it may have been written by a first attempt. */
 export async function ownVersion(engine: Engine, written: ObjectUpload): Promise<string> {
   const found = await readRecord(engine, written.id, false)
@@ -119,7 +127,8 @@ export function overtaken({ bucket }: Engine, id: string): StoreError {
 
 /** Whether an append needs the tail that it found no more once it is on its way: nothing will have to be undone. */
 export function mayForget({ atomic = false, bounded = false }: AppendOptions): boolean {
-  return bounded && !atomic
+  // The record of an atomic one stays as it was found to the end.
+  return bounded || atomic
 }
 
 export function tooLong({ id }: ObjectUpload): StoreError {

@@ -3,11 +3,13 @@ import type { AppendOptions } from '../store.ts'
 import type { Gathering } from './append.ts'
 import { putWhole } from './assemble.ts'
 import type { Multipart } from './bucket.ts'
-import { type Holder, lend, mostKeptMs } from './buffers.ts'
+import { type Holder, lend, mostKeptMs, nullIfGivenUp } from './buffers.ts'
 import { partNumbers } from './claims.ts'
-import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, tooLong } from './engine.ts'
-import { fastMs, isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
+import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, takeBack, tooLong } from './engine.ts'
+import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
+import { recordWith } from './tails.ts'
+import { createWaits } from './waits.ts'
 
 /** Checkpoints without a new part, after which what has been gathered is recorded as a tail: a slow client. */
 const tailEvery = 3
@@ -33,7 +35,6 @@ export function gather(
   let { multipartId } = before
   /** Whether this append has written the record. */
   let hasRecorded = false
-  /** Bytes of the tail in the record. */
   let recordedTail = before.tailBytes
   /** The multipart that the record may name, since a write of it was tried: its parts must stay. */
   let named = before.multipartId
@@ -47,9 +48,11 @@ export function gather(
   let filled = 0
   let inFlight = 0
   let first = before.rest.parts[0]?.size ?? null
-  const wakes: (() => void)[] = []
   let failure: { readonly error: unknown } | null = null
+  const { until, wake } = createWaits(() => failure !== null && inFlight === 0)
   let bodyFailed = false
+  /** Whether it was told to end while it waited for memory: what of the body came since then is not stored. */
+  let gaveUp = false
   let interrupt: ((error: unknown) => void) | null = null
   /** Something that uses the buffer while the body is waited for. */
   let busy: Promise<void> | null = null
@@ -62,18 +65,22 @@ export function gather(
   /** Whether bytes have come since it was looked. */
   let moving = false
   let told = before.offset
-  /** Parts in a row that were filled quickly. */
-  let growth = 0
+  let bytesPerMs = 0
   const numbers = partNumbers(limits, partSize, engine.claims, before)
   /** Writes of the record, one after the other. */
   let writing: Promise<unknown> = Promise.resolve()
   const holder: Holder = {
     held: 0,
     since: 0,
+    isStopped: options.isStopped,
     release: () => (busy === null ? aside(letGo) : void busy.then(() => aside(letGo))),
   }
   const timer = setInterval(() => aside(look), engine.checkpointMs / looks)
 
+  /** Whether the found tail, of a body that may throw, is here should that have to be undone. */
+  const canUndo = mayForget(options) || before.rest.tail.byteLength === before.tailBytes
+  /** Whether what is new may be recorded. Without the tail only as long as the record keeps that. */
+  const mayRecord = (): boolean => !atomic && (canUndo || parts.length === before.rest.parts.length)
   const planState = (): PlanState => ({ length, stored: inParts, used: numbers.used, first })
   const contiguous = (): StoredPart[] => upToGap(parts)
   const position = (): number => inParts + (buffer === null ? carried : filled)
@@ -84,23 +91,12 @@ export function gather(
     wake()
   }
 
-  function wake(): void {
-    for (const resolve of wakes.splice(0)) resolve()
-  }
-
   /** Runs work beside the waiting for the body, one at a time; `add` and `end` wait for it. */
   function aside(work: () => Promise<void>): void {
     if (busy !== null || failure !== null || ending) return
     busy = work()
       .catch(broken)
       .finally(() => (busy = null))
-  }
-
-  async function until(holds: () => boolean): Promise<void> {
-    while (!holds()) {
-      if (failure !== null && inFlight === 0) return
-      await new Promise<void>((resolve) => wakes.push(resolve))
-    }
   }
 
   /** A buffer for the next part, with what is carried over from the record at its front. */
@@ -113,20 +109,21 @@ export function gather(
     }
     const left = (length ?? Infinity) - inParts
     const planned = Math.min(partBytes(limits, partSize, state), left)
-    const large = Math.min(largerBytes(limits, planned, growth), left)
-    if (large > planned) {
+    const large = Math.min(largerBytes(limits, planned, inParts, bytesPerMs, engine.largestPart), left)
+    const later = Math.min(largerBytes(limits, planned, Infinity, bytesPerMs, engine.largestPart), left)
+    if (later > planned) {
       // For memory that the upload's own parts have; not while others are there, who may have it for long.
-      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(large, holder))
+      await until(() => inFlight === 0 || !buffers.isAlone(holder) || buffers.hasAlone(later, holder))
       assertFine()
     }
     const wanted = Math.max(large > planned && buffers.hasAlone(large, holder) ? large : planned, carried)
-    if (!buffers.has(wanted)) forgetTail()
+    if (!buffers.has(wanted) && mayForget(options)) forgetTail()
     const least = Math.max(leastBytes(limits, partSize, state, planned), carried)
-    const opened = await buffers.take(wanted, holder, least)
+    const opened = await buffers.take(wanted, holder, least, later)
     try {
       if (carried > 0) {
         const isHere = committed.rest.tail.byteLength === carried
-        const { tail } = isHere ? committed.rest : await restOf(engine, { ...committed, rest: null })
+        const { tail } = isHere ? committed.rest : await restOf(engine, unread())
         opened.set(tail)
         forgetTail()
       }
@@ -140,11 +137,10 @@ export function gather(
     return opened
   }
 
-  /** The tail is in the record, or in a buffer; only an append that may have to be undone needs it once more. */
+  /** The tail is in the record, or in a buffer; only an append that may have to be undone needs what it found. */
   function forgetTail(): void {
-    if (!mayForget(options)) return
     committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
-    before = { ...before, rest: { ...before.rest, tail: nothing.tail } }
+    if (mayForget(options)) before = { ...before, rest: { ...before.rest, tail: nothing.tail } }
   }
 
   /** Sends what is in the buffer as the next part; resolves when it is on its way. */
@@ -152,8 +148,7 @@ export function gather(
     if (buffer === null) return
     const own = buffer
     const bytes = own.subarray(0, filled)
-    // What is in no part yet is lost in a crash: so parts are never larger than what comes in a moment.
-    growth = Date.now() - holder.since < fastMs ? growth + 1 : 0
+    bytesPerMs = filled / Math.max(Date.now() - holder.since, 1)
     const index = parts.length
     buffer = null
     filled = 0
@@ -183,13 +178,16 @@ export function gather(
   /** Claims numbers for the next parts, the first of which is `bytes`, with what the record has to say anyway. */
   async function claim(bytes: Uint8Array): Promise<void> {
     const kept = (): boolean => committed.rest.tail.byteLength === recordedTail
-    const moved = (): boolean => !atomic && contiguous().length > committed.rest.parts.length
+    const moved = (): boolean => mayRecord() && contiguous().length > committed.rest.parts.length
     // The recorded tail is at the front of the first new part: this one, or one on its way, which is then waited for.
     const isFirst = parts.length === committed.rest.parts.length + 1
-    if (!isFirst && !kept()) await until(() => moved() || failure !== null)
+    if (!isFirst && !kept() && mayRecord()) await until(() => moved() || failure !== null)
     assertFine()
-    const tail = kept() ? committed.rest.tail : bytes.slice(0, recordedTail)
-    await record(moved() ? { parts: contiguous(), tail: nothing.tail } : { ...committed.rest, tail }, false)
+    if (moved()) return record({ parts: contiguous(), tail: nothing.tail }, false)
+    const held = isFirst ? bytes.subarray(0, recordedTail) : null
+    const { tail } = kept() ? committed.rest : { tail: held ?? (await restOf(engine, unread())).tail }
+    await record({ ...committed.rest, tail }, false)
+    forgetTail()
   }
 
   async function sendPart(into: Multipart, index: number, number: number, bytes: Uint8Array): Promise<void> {
@@ -237,34 +235,38 @@ export function gather(
    * recorded. Of one that is only slow, and silent again and again, not each time the whole tail.
    */
   async function recordAll(): Promise<void> {
-    if (atomic || inFlight > 0) return
+    if (!mayRecord() || inFlight > 0) return
+    if (isLarge()) {
+      await send()
+      await until(() => inFlight === 0)
+      assertFine()
+      if (!mayRecord()) return
+    }
     const isNew = filled - recordedTail > recordedTail / 4
     if (contiguous().length === committed.rest.parts.length && (buffer === null || !isNew)) return
     await recordTail()
   }
 
-  /**
-   * Records what is in the buffer, too, as it lies there: nobody changes it meanwhile. The record is another copy in
-   * memory, so of many uploads that would write theirs at once some do so the next time.
-   */
+  /** Records what is in the buffer, too, as it lies there: nobody changes it meanwhile. */
   async function recordTail(): Promise<void> {
-    const { tails } = engine
-    const size = filled
-    if (tails.recording > 0 && tails.recording + size > tails.most) return
-    tails.recording += size
-    const own = buffer?.subarray(0, size) ?? nothing.tail
-    const tail = mayForget(options) ? own : own.slice()
-    await record({ parts: contiguous(), tail }).finally(() => (tails.recording -= size))
-    forgetTail()
+    const tail = buffer?.subarray(0, filled) ?? nothing.tail
+    await recordWith(engine.tails, tail.byteLength, () => record({ parts: contiguous(), tail }).then(forgetTail))
   }
 
   /** Records the parts that came to rest, or, of a client too slow to fill one, its bytes so far. */
   async function checkpoint(): Promise<void> {
-    if (atomic) return
+    if (!mayRecord()) return
     const done = contiguous()
     ticks++
     if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
-    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) await recordTail()
+    else if (ticks >= tailEvery && inFlight === 0 && buffer !== null && filled > recordedTail) {
+      await (isLarge() ? send() : recordTail())
+    }
+  }
+
+  /** Whether what has gathered is worth a part: it was to be a larger one, and its client has become slow. */
+  function isLarge(): boolean {
+    return buffer !== null && filled > partBytes(limits, partSize, planState())
   }
 
   /** Others wait for memory: stores what is in the buffer and gives it back. */
@@ -272,7 +274,7 @@ export function gather(
     await until(() => inFlight === 0)
     if (buffer === null || failure !== null) return
     if (mayBeShort(limits, partSize, planState(), filled)) return send()
-    if (atomic) {
+    if (!mayRecord()) {
       if (Date.now() - holder.since < mostKeptMs) return
       throw new TusError('body_incomplete', 'Too slow for a server that is short of memory; send the bytes again')
     }
@@ -280,7 +282,7 @@ export function gather(
     carried = filled
     buffers.give(buffer, holder)
     // Read again when the client goes on.
-    committed = { ...committed, rest: { ...committed.rest, tail: nothing.tail } }
+    forgetTail()
     buffer = null
     filled = 0
   }
@@ -297,8 +299,8 @@ export function gather(
   }
 
   /** The upload as it is in the bucket, where the tail may be that this process has let go of. */
-  const recorded = (): ObjectUpload =>
-    carried === committed.rest.tail.byteLength ? committed : { ...committed, rest: null }
+  const recorded = (): ObjectUpload => (carried === committed.rest.tail.byteLength ? committed : unread())
+  const unread = (): ObjectUpload => ({ ...committed, rest: null })
 
   /** Whether the buffer is all there is of an upload that is whole: no multipart for that. */
   const isSingle = (): boolean => parts.length === 0 && filled === length && filled <= limits.maxPutBytes
@@ -329,7 +331,8 @@ export function gather(
       for (let rest = chunk; rest.byteLength > 0;) {
         while (busy !== null) await busy
         assertFine()
-        buffer ??= await open()
+        if (!gaveUp) buffer ??= await open().catch(nullIfGivenUp)
+        if (buffer === null) return void (gaveUp = true)
         const count = Math.min(rest.byteLength, buffer.byteLength - filled)
         buffer.set(rest.subarray(0, count), filled)
         filled += count
@@ -341,9 +344,9 @@ export function gather(
     async end() {
       await settle()
       assertFine()
+      if (gaveUp && atomic) throw new TusError('body_incomplete', 'Told to give way; send the bytes again')
       const offset = position()
-      if (offset === before.offset) return recorded()
-      if (buffer === null && carried > 0) return recorded()
+      if (offset === before.offset || (buffer === null && carried > 0)) return recorded()
       if (buffer !== null && isSingle()) {
         const own = buffer
         await lend(buffers, own, holder, () => putSingle(own))
@@ -375,13 +378,8 @@ export function gather(
       try {
         const done = contiguous()
         if (bodyFailed || atomic) {
-          // Should a body throw whose tail was forgotten, what is recorded stays. Named is what is not aborted below.
-          if (hasRecorded && !mayForget(options)) {
-            committed = {
-              ...(await commit(engine, committed, { offset: before.offset, multipartId: named }, before.rest)),
-              rest: before.rest,
-            }
-          }
+          // Should a body throw that was not to, what is recorded stays. Named is what is not aborted below.
+          if (hasRecorded && !mayForget(options)) await takeBack(engine, committed, before, named)
         } else if (done.length > committed.rest.parts.length) await record({ parts: done, tail: nothing.tail })
         if (multipartId !== null && multipartId !== named) {
           await calls.abort(multipartOf(engine, before, multipartId))

@@ -30,19 +30,33 @@ export function partBytes(limits: BucketLimits, preferred: number, state: PlanSt
   return clamp(wanted * 2 ** Math.floor((used * 10) / limits.maxParts), limits)
 }
 
-/** Milliseconds in which a part has to be filled for the ones after it to be larger. */
-export const fastMs = 500
-
-/** Largest multiple of what is planned that a part may have. */
-const largest = 2
+/** What comes in so many milliseconds may be one part: a crash costs no more. */
+const momentMs = 1000
 
 /**
- * Bytes of the next part of a long request from a fast client, where there is memory for it: fewer requests. Doubled
- * after four parts.
- * @param row Parts in a row that this client has filled quickly.
+ * Bytes of the next part of a long request from a fast client, where there is memory for it: fewer requests. Not at
+ * first, so that the last part of a short upload is not waited for long.
+ * @param most As many as there is memory for, of an upload that is alone.
  */
-export function largerBytes(limits: BucketLimits, planned: number, row: number): number {
-  return limits.uniformParts ? planned : clamp(planned * Math.min(2 ** Math.floor(row / 4), largest), limits)
+export function largerBytes(
+  limits: BucketLimits,
+  planned: number,
+  stored: number,
+  bytesPerMs: number,
+  most: number,
+): number {
+  if (limits.uniformParts || most <= planned || stored < most) return planned
+  const wanted = bytesPerMs * momentMs
+  // Few sizes, so that the memory of one part does for the next.
+  return clamp(wanted >= most ? most : Math.max(1, Math.floor(wanted / planned)) * planned, limits)
+}
+
+/** Larger parts in memory at the same time, at most: one is filled while two are on their way. */
+const largeAtOnce = 3
+
+/** Bytes of the largest part of an upload that is alone with so much memory. */
+export function largestBytes(memory: number, concurrency: number): number {
+  return Math.floor(memory / Math.min(concurrency, largeAtOnce) / roundTo) * roundTo
 }
 
 /**

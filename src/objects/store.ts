@@ -1,6 +1,7 @@
 import { StoreError } from '../errors.ts'
 import { parseMetadata } from '../metadata.ts'
 import { contentDisposition, contentType } from '../disposition.ts'
+import { longestTimerMs } from '../platform.ts'
 import type { NewUpload, Store } from '../store.ts'
 import { appendBody } from './append.ts'
 import { assemble } from './assemble.ts'
@@ -13,6 +14,7 @@ import { addMarkers, removeMarkers, waitingFinals } from './finals.ts'
 import { isStorable, objectKeys, plain } from './keys.ts'
 import { leftoverMultiparts } from './leftovers.ts'
 import { observed, type StorageObserver } from './observer.ts'
+import { largestBytes } from './plan.ts'
 import { readObject } from './read.ts'
 import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest, unrecorded } from './record.ts'
 import { limited, retrying, type RetryOptions } from './retry.ts'
@@ -73,9 +75,12 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
   const bucket = observer === undefined ? plainBucket : observed(plainBucket, observer)
   const engine = createEngine(bucket, options)
   const { calls, keys } = engine
-  /** What a record has become since, by what a caller still has in hand. */
-  const renewed = new WeakMap<ObjectUpload, ObjectUpload>()
-  const present = (upload: ObjectUpload): ObjectUpload => renewed.get(upload) ?? upload
+  /**
+   * Where what a caller still has in hand carries what its record has become since; copies of it do not. A WeakMap would
+   * keep each of them until the old objects are collected.
+   */
+  const renewed = Symbol('renewed')
+  const present = (upload: ObjectUpload & { [renewed]?: ObjectUpload }): ObjectUpload => upload[renewed] ?? upload
 
   async function remove(upload: ObjectUpload): Promise<void> {
     if (upload.multipartId !== null) await calls.abort(multipartOf(engine, upload, upload.multipartId))
@@ -149,7 +154,8 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
       const now = present(upload)
       if ((now.stored && now.rest !== unrecorded) || now.offset !== now.length) return
       await assemble(engine, now)
-      renewed.set(upload, await commit(engine, now, { stored: true, multipartId: null }, nothing))
+      const value = await commit(engine, now, { stored: true, multipartId: null }, nothing)
+      Object.defineProperty(upload, renewed, { value, configurable: true })
     },
 
     async terminate(upload) {
@@ -204,7 +210,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
   requireCount('partSize', partSize)
   requireCount('partConcurrency', partConcurrency)
   requireCount('bufferBudget', bufferBudget)
-  requireCount('checkpointMs', checkpointMs)
+  requireCount('checkpointMs', checkpointMs, longestTimerMs)
   if (typeof infoPrefix !== 'string' || /[\p{Cc}\ufffd]/u.test(infoPrefix)) {
     throw new TypeError(`infoPrefix must be printable text, not ${JSON.stringify(infoPrefix)}`)
   }
@@ -227,15 +233,16 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     tails: { held: 0, recording: 0, most: bufferBudget * 0.1 },
     claims: createClaims(),
     partSize,
+    largestPart: largestBytes(buffers.alone, partConcurrency),
     partConcurrency,
     checkpointMs,
     headersOf: objectHeaders === false ? () => ({}) : (objectHeaders ?? headersFromMetadata),
   }
 }
 
-function requireCount(name: string, value: unknown): void {
-  if (!Number.isSafeInteger(value) || Number(value) < 1) {
-    throw new TypeError(`${name} must be a whole number of at least 1, not ${JSON.stringify(value)}`)
+function requireCount(name: string, value: unknown, most = Number.MAX_SAFE_INTEGER): void {
+  if (!Number.isSafeInteger(value) || Number(value) < 1 || Number(value) > most) {
+    throw new TypeError(`${name} must be a whole number from 1 to ${most}, not ${JSON.stringify(value)}`)
   }
 }
 

@@ -91,10 +91,13 @@ export async function receiveBody(
     atomic,
     bounded: contentLength !== null,
     guard,
+    isStopped: () => stop.reason !== null,
     ...(onProgress && { onProgress }),
     ...(freeChunk && { freeChunk }),
   })
-  return { before: upload, upload: after, cut: received.cut }
+  // All of it had come, but the store was told to end before it had the memory for it.
+  const isShort = contentLength !== null && after.offset < upload.offset + contentLength
+  return { before: upload, upload: after, cut: received.cut ?? (isShort ? stop.reason : null) }
 }
 
 /** Records what came of a body: a length told now, a renewed expiry, completion. Lock held. */

@@ -90,7 +90,7 @@ describe('what a dead server has left', { concurrency: true }, () => {
       answer = {}
       await receiver.until(() => receiver.taken.length === 82, 45_000)
       assert.deepEqual(histories(receiver.taken).get(idOf(location)), ['post-create', 'post-finish'])
-      await two.logged(({ msg }) => msg === 'hooks taken over from a process that has ended')
+      await two.logged(({ msg }) => msg === 'hooks taken over that wait in the outbox')
     } finally {
       await rm(dataDir, { recursive: true, force: true })
     }

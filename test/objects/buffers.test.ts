@@ -218,6 +218,37 @@ test('buffers: one that is given back is used again for the same size, one that 
   assert.notEqual(await buffers.take(size, own), first)
 })
 
+test('buffers: who is alone and will ask for more gets memory that does for that, which is all counted', async () => {
+  const buffers = createBuffers(1000, 250)
+  const own = holder()
+  const first = await buffers.take(size, own, size, 2 * size)
+  assert.deepEqual([first.byteLength, buffers.used, own.held], [size, 2 * size, 1])
+  buffers.give(first, own)
+  assert.equal(buffers.used, 0)
+  const larger = await buffers.take(2 * size, own)
+  assert.deepEqual([larger.byteLength, larger.buffer === first.buffer, buffers.used], [2 * size, true, 2 * size])
+  buffers.give(larger, own)
+  // Of memory that is there already, too, unless it is far more.
+  const less = await buffers.take(size, own)
+  assert.deepEqual([less.byteLength, less.buffer === first.buffer, buffers.used], [size, true, 2 * size])
+  const [few, more] = [await buffers.take(10, own), await buffers.take(size, own, size, 4 * size)]
+  assert.deepEqual([few.byteLength, more.buffer.byteLength, buffers.used], [10, size, 3 * size + 10])
+  for (const buffer of [less, few, more]) buffers.forget(buffer, own)
+  assert.equal(buffers.used, 0)
+  const other = holder()
+  await buffers.take(size, other)
+  await buffers.take(size, own, size, 2 * size)
+  assert.equal(buffers.used, 2 * size)
+})
+
+test('buffers: a large one lies in memory that the system gets back as soon as it is free, and has no more bytes for that', async () => {
+  const mib = 2 ** 20
+  const buffers = createBuffers(100 * mib, 100 * mib)
+  const large = await buffers.take(20 * mib, holder())
+  assert.deepEqual([large.byteLength, buffers.used], [20 * mib, 20 * mib])
+  assert.ok(large.buffer.byteLength > 32 * mib)
+})
+
 test('buffers: what is kept for later counts for the budget, and sizes that nobody asks for any more make way', async () => {
   const buffers = createBuffers(1000, 1000)
   const own = holder()

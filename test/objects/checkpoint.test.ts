@@ -241,3 +241,9 @@ test('checkpoint: recorded while its client was silent, undone as the body throw
   await elsewhere.update(whole, { length: bytes.byteLength, completed: true })
   await assertWhole(bucket, 'a', bytes)
 })
+
+test('checkpoint: checkpointMs beyond what timers know, at which they would fire at once: TypeError', () => {
+  for (const checkpointMs of [0, 2 ** 31, Infinity]) {
+    assert.throws(() => setup({}, { checkpointMs }), { name: 'TypeError', message: /from 1 to 2147483647/ })
+  }
+})

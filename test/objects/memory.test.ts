@@ -1,13 +1,12 @@
 /** Uploads that wait for memory, and slow ones that give theirs back. */
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import type { BufferMemory } from '../../src/objects/observer.ts'
 import {
   another,
   assertWhole,
   body,
+  collected,
   data,
   failing,
   fatal,
@@ -287,37 +286,13 @@ for (const [title, first] of [
     const slow = feed()
     const appending = store.append(found, slow, { bounded: true })
     void slow.push(bytes.subarray(10 * kib, 10 * kib + 1))
-    await until(() => tail.deref() === undefined)
+    await collected(() => tail.deref() === undefined)
     slow.end()
     other.end()
     await during(Promise.all([holding, appending]))
     assert.equal((await get(store, 'a')).offset, 10 * kib + 1)
   })
 }
-
-test('memory: of tails that wait for the first byte of silent clients only a tenth of the budget is held', async () => {
-  const { bucket, store } = setup({}, { bufferBudget: 5 * part })
-  const appends = []
-  const tails: WeakRef<ArrayBufferLike>[] = []
-  for (let n = 0; n < 12; n++) {
-    await store.create(newUpload(`u${n}`, bytes.byteLength))
-    await store.append(await get(store, `u${n}`), body(bytes.subarray(0, 10 * kib)))
-    const found = await get(store, `u${n}`)
-    tails.push(new WeakRef(found.rest?.tail.buffer ?? assert.fail('no tail')))
-    const silent = feed()
-    appends.push({ silent, appending: store.append(found, silent, { bounded: true }) })
-  }
-  await until(() => tails.filter((tail) => tail.deref() !== undefined).length <= 3)
-  for (const [n, { silent, appending }] of appends.entries()) {
-    if (n % 2 === 0) await during(silent.push(bytes.subarray(10 * kib)))
-    silent.end()
-    const after = await during(appending)
-    assert.equal(after.offset, n % 2 === 0 ? bytes.byteLength : 10 * kib)
-    if (n % 2 === 0) await store.update(after, { completed: true })
-    else await finish(store, `u${n}`, bytes)
-    await assertWhole(bucket, `u${n}`, bytes)
-  }
-})
 
 test('memory: tails of many that fall silent at once are recorded a few at a time, and all of them in the end', async () => {
   let writing = 0
@@ -359,14 +334,3 @@ test('memory: tails of many that fall silent at once are recorded a few at a tim
     await assertWhole(bucket, `u${n}`, bytes)
   }
 })
-
-/** Collects garbage until this holds. */
-async function until(holds: () => boolean): Promise<void> {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  for (let n = 0; n < 20 && !holds(); n++) {
-    await new Promise(setImmediate)
-    collect()
-  }
-  assert.ok(holds(), 'something still holds it')
-}

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { StoreError, type StoreErrorCode } from '../../src/errors.ts'
 import type { ObjectUpload } from '../../src/objects/record.ts'
 import { objectStore, type ObjectStoreOptions } from '../../src/objects/store.ts'
@@ -202,4 +204,15 @@ export function feed(): Feed {
       return: () => Promise.resolve({ done: true, value: undefined }),
     }),
   }
+}
+
+/** Collects garbage until this holds. */
+export async function collected(holds: () => boolean): Promise<void> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let n = 0; n < 20 && !holds(); n++) {
+    await new Promise(setImmediate)
+    collect()
+  }
+  assert.ok(holds(), 'something still holds it')
 }

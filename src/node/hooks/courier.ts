@@ -21,6 +21,9 @@ const turnMs = 200
 /** Uploads whose events are kept in memory as well until they are sent. */
 const mostInMemory = 1_000
 
+/** Uploads whose events wait here. Those of others wait in the outbox, for whichever process has room for them. */
+const mostWaiting = 10_000
+
 /** Delivers events, one after the other for each upload, until they are taken or given up. */
 export interface Courier {
   /**
@@ -33,6 +36,8 @@ export interface Courier {
   confirm(key: Pick<StoredEvent, 'uploadId' | 'createdAt' | 'type'>): boolean
   /** Takes over an event that another process has left. */
   adopt(event: StoredEvent, version: string): Promise<void>
+  /** Whether it takes over more. If not, `onRoom` is called as soon as it does. */
+  hasRoom(): boolean
   /** Whether the event of this name waits here. */
   has(name: string): boolean
   /** Whether anything about this upload that came before such an event is still to be delivered, by whomever. */
@@ -53,6 +58,8 @@ export interface CourierOptions {
   /** An event is given up after more tries than these, and so many milliseconds. */
   readonly retries: number
   readonly giveUpAfterMs: number
+  /** Told when there is room for events that others have left, or that there was no room for. */
+  readonly onRoom?: () => void
   /** Told of each event that is given up. */
   readonly onDead?: (type: StoredEvent['type']) => void
 }
@@ -88,7 +95,13 @@ export function createCourier(options: CourierOptions): Courier {
   const ready = new Set<string>()
   const active = new Set<Promise<void>>()
   const ending = new AbortController()
+  let isAwaited = false
   let closed = false
+
+  function hasRoom(): boolean {
+    isAwaited ||= lanes.size >= mostWaiting
+    return lanes.size < mostWaiting
+  }
 
   function enter(entry: Entry, key: string): void {
     const lane = lanes.get(key) ?? { entries: [], running: false, timer: undefined }
@@ -110,6 +123,10 @@ export function createCourier(options: CourierOptions): Courier {
     const [first] = lane.entries
     if (first === undefined) {
       lanes.delete(key)
+      // A look at the outbox is worth its while for many.
+      if (!isAwaited || lanes.size > mostWaiting / 2) return
+      isAwaited = false
+      options.onRoom?.()
       return
     }
     const wait = first.nextAt - Date.now()
@@ -258,8 +275,9 @@ export function createCourier(options: CourierOptions): Courier {
   }
 
   async function adopt(event: StoredEvent, version: string): Promise<void> {
-    // Whoever announced it is gone: by now it has happened, or will not.
-    const nextAt = event.pending === null ? Math.max(Date.now(), event.nextAt) : Date.now()
+    // Whoever announced it is gone: by now it has happened, or will not. Unless there was no room for it.
+    const isGone = event.pending !== null && event.owner !== ''
+    const nextAt = isGone ? Date.now() : Math.max(Date.now(), event.nextAt)
     const mine = { ...event, nextAt, owner: outbox.self, leaseUntil: leaseFrom(nextAt) }
     const taken = await outbox.replace(mine, version)
     if (taken === null) return
@@ -272,19 +290,22 @@ export function createCourier(options: CourierOptions): Courier {
     async accept(message, upload, pending = null) {
       const now = Date.now()
       const nextAt = pending === null ? now : now + pendingMs
-      const leaseUntil = leaseFrom(nextAt)
-      const event: StoredEvent = { ...newEvent(message, upload, pending), nextAt, owner: outbox.self, leaseUntil }
+      const lane = laneOf(upload.id)
+      const isMine = lanes.has(lane) || hasRoom()
+      const lease = isMine ? { owner: outbox.self, leaseUntil: leaseFrom(nextAt) } : { owner: '', leaseUntil: 0 }
+      const event: StoredEvent = { ...newEvent(message, upload, pending), nextAt, ...lease }
       const entry = { name: nameOf(event), nextAt, event, pending: pending !== null, isNext: false, taken: false }
       try {
         const version = await outbox.put('waiting', event)
         // Those that have to wait for long are read again.
-        enter({ ...entry, event: lanes.size < mostInMemory ? event : null, version }, laneOf(upload.id))
+        if (isMine) enter({ ...entry, event: lanes.size < mostInMemory ? event : null, version }, lane)
       } catch (error) {
         // Before an upload is completed nothing is lost yet, and its client asks again.
         if (message.type === 'post-finish') throw error
         // Else it has happened, or is to happen all the same: what can be done without the outbox is done.
-        log.error({ err: error, event: event.eventId }, 'a hook cannot be stored; it is lost if this process ends')
-        enter({ ...entry, version: null }, laneOf(upload.id))
+        const loss = isMine ? 'it is lost if this process ends' : 'it is lost, since too many wait in memory'
+        log.error({ err: error, event: event.eventId }, `a hook cannot be stored; ${loss}`)
+        if (isMine) enter({ ...entry, version: null }, lane)
       }
     },
 
@@ -299,6 +320,7 @@ export function createCourier(options: CourierOptions): Courier {
     },
 
     adopt,
+    hasRoom,
 
     has: (name) =>
       lanes.get(name.slice(0, name.lastIndexOf('@')))?.entries.some((entry) => entry.name === name) ?? false,

@@ -56,9 +56,10 @@ function createFeature(
     timeoutMs,
     retries,
     giveUpAfterMs,
+    onRoom: () => takeovers.look(),
     onDead: (type) => metrics.delivered(type, 'dead', null),
   })
-  const stopTakeovers = startTakeovers(outbox, courier, log)
+  const takeovers = startTakeovers(outbox, courier, log)
 
   const sends = (type: HookType) => hooksEvents.has(type) && transport.handles(type)
   const message = (type: HookType, event: UploadEvent<RequestContext>): Message =>
@@ -153,7 +154,7 @@ function createFeature(
     // Nobody has to be asked from time to time where nobody wants to hear of it.
     hooks: hooksEvents.has('post-receive') && onProgress !== undefined ? { ...others, onProgress } : others,
     async close() {
-      await stopTakeovers()
+      await takeovers.stop()
       await courier.close((config.shutdownTimeout * 1000) / 2)
       await outbox.close()
     },

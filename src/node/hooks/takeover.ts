@@ -7,24 +7,33 @@ import { laneIn, nameOf, type Outbox, type StoredEvent } from './outbox.ts'
 const intervalMs = 30_000
 const leastMs = 1_000
 
-/** Takes over what processes that are gone have left to deliver, now and from time to time. Returns how to stop. */
-export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): () => Promise<void> {
+export interface Takeovers {
+  /** Looks now, or once more after the look that is under way. */
+  look(): void
+  stop(): Promise<void>
+}
+
+/** Takes over what processes that are gone have left to deliver, or that had no room for it, now and from time to time. */
+export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): Takeovers {
   /** Events of others, and until when there is no need to look at them. */
   const leases = new Map<string, number>()
   /** Whose events are, where their owner lived when it was asked: they need not be read again while it does. */
   const owners = new Map<string, string>()
   const unreadable = new Set<string>()
   let running: Promise<void> = Promise.resolve()
+  let isLooking = false
+  let isWanted = false
   let stopped = false
 
   async function scan(): Promise<void> {
+    if (!courier.hasRoom()) return
     const gone = new Map<string, boolean | null>()
     const names = await outbox.list('waiting')
     const present = new Set(names)
     for (const known of [leases, owners]) for (const name of known.keys()) if (!present.has(name)) known.delete(name)
     let count = 0
     for (const name of names.sort()) {
-      if (stopped) return
+      if (stopped || !courier.hasRoom()) break
       if (laneIn(name) === null || courier.has(name) || (leases.get(name) ?? 0) > Date.now()) continue
       const owner = owners.get(name)
       if (owner !== undefined && (await isGone(owner, gone)) === false) continue
@@ -36,7 +45,7 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): (
       count++
     }
     log.debug({ events: names.length }, 'outbox of hooks looked at')
-    if (count > 0) log.info({ events: count }, 'hooks taken over from a process that has ended')
+    if (count > 0) log.info({ events: count }, 'hooks taken over that wait in the outbox')
   }
 
   async function isFree(
@@ -71,18 +80,27 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): (
 
   let timer: NodeJS.Timeout | undefined
   const look = (): void => {
+    clearTimeout(timer)
+    isWanted = isLooking
+    if (stopped || isLooking) return
+    isLooking = true
     running = scan()
       .catch((error: unknown) => log.error({ err: error }, 'the outbox of hooks cannot be looked at'))
       .finally(() => {
+        isLooking = false
         if (stopped) return
-        const next = Math.min(...leases.values()) - Date.now()
-        timer = setTimeout(look, Math.max(leastMs, Math.min(next, intervalMs))).unref()
+        let next = isWanted ? 0 : intervalMs
+        for (const until of leases.values()) next = Math.min(next, until - Date.now())
+        timer = setTimeout(look, Math.max(leastMs, next)).unref()
       })
   }
   look()
-  return async () => {
-    stopped = true
-    clearTimeout(timer)
-    await running
+  return {
+    look,
+    async stop() {
+      stopped = true
+      clearTimeout(timer)
+      await running
+    },
   }
 }
