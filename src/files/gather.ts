@@ -10,6 +10,9 @@ export interface Gatherer {
   readonly bytes: number
 }
 
+/** Whether nothing else is in its buffer: else it cannot be freed. */
+const ownsBuffer = ({ buffer, byteLength }: Uint8Array): boolean => buffer.byteLength === byteLength
+
 /** Chunks of so many bytes are kept as they are where they can be freed: less would be saved than an object costs. */
 const largeBytes = 16 * 1024
 
@@ -47,12 +50,10 @@ export function gatherer(keepsLarge = false): Gatherer {
   return {
     add(chunk) {
       bytes += chunk.length
-      if (isFirst || (keepsLarge && chunk.length >= largeBytes)) {
-        seal()
-        pieces.push(chunk)
-      } else {
-        copy(chunk)
-      }
+      // Not while a block is being filled: a peer that sends a byte between two of them would take a block for each.
+      const isKept = keepsLarge && block === undefined && chunk.length >= largeBytes && ownsBuffer(chunk)
+      if (isFirst || isKept) pieces.push(chunk)
+      else copy(chunk)
       isFirst = false
     },
 

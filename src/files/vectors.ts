@@ -44,7 +44,7 @@ const vectorBytes = 512 * 1024
 const settleBytes = 8 << 20
 
 /** Most calls of `settle` at a time in this thread: on a slow disk each holds a thread of the pool, which writes need. */
-const mostSettling = 4
+const mostSettling = 2
 
 let settlingNow = 0
 

@@ -1,6 +1,5 @@
 import { BodyRefused } from '../body/receive.ts'
 import type { TusError } from '../errors.ts'
-import { freeBuffer } from './free.ts'
 import type { Incoming } from './platform.ts'
 
 export interface BodyEvents {
@@ -8,8 +7,6 @@ export interface BodyEvents {
   readonly onStart: () => void
   /** Called for each chunk with its size in bytes. */
   readonly onChunk: (size: number) => void
-  /** Called with the size of each chunk that was freed. */
-  readonly onFreed?: ((size: number) => void) | undefined
 }
 
 /** A body on its way from the client. */
@@ -18,8 +15,6 @@ export interface Body extends AsyncIterable<Uint8Array> {
   refuse(answer: TusError): void
   /** Reads nothing more for the moment; until it is called with false. */
   hold(isHeld: boolean): void
-  /** Frees a chunk that was handed over; not where others have listened to the request, who may have kept it. */
-  readonly free: (chunk: Uint8Array) => void
 }
 
 /** Bytes read ahead of whoever iterates. */
@@ -38,19 +33,13 @@ const small = 4 * 1024
  */
 export function readBody(incoming: Incoming, events: BodyEvents): Body {
   let running: ReturnType<typeof iterate> | null = null
-  let isShared = false
   return {
     [Symbol.asyncIterator]() {
-      isShared = incoming.listenerCount('data') + incoming.listenerCount('readable') > 0
       running = iterate(incoming, events)
       return running
     },
     refuse: (answer) => running?.refuse(answer),
     hold: (isHeld) => running?.hold(isHeld),
-    free(chunk) {
-      const { byteLength } = chunk
-      if (!isShared && freeBuffer(chunk)) events.onFreed?.(byteLength)
-    },
   }
 }
 
@@ -190,7 +179,6 @@ export const noBody: Body = {
   [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
   refuse() {},
   hold() {},
-  free() {},
 }
 
 /** HTTP/2 ends the body of a stream that was reset just like that of one that was sent to its end. */

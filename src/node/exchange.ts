@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { type Incoming, type NodePlatform, nodePlatform, type Outgoing, type PlatformOptions } from './platform.ts'
+import { chunkFreer } from './free.ts'
+import { type Incoming, type NodePlatform, nodePlatform, type Outgoing } from './platform.ts'
 
 /** A request on its way through the server, its answer, and what becomes known about both. */
 export interface Exchange {
@@ -32,12 +33,15 @@ const link = Symbol('exchange')
 
 type Linked = Request & { [link]?: Exchange }
 
+export interface ChunkEvents {
+  /** Called for each chunk of a body with its size in bytes. */
+  readonly onReceived: ((size: number) => void) | null
+  /** Called for each chunk that was freed, likewise. */
+  readonly onFreed: (size: number) => void
+}
+
 /** Begins an exchange: the handler's answer will carry the request's id. Others are given it by `nameAnswer`. */
-export function openExchange(
-  incoming: Incoming,
-  outgoing: Outgoing,
-  { onReceived, onFreed }: Pick<PlatformOptions, 'onReceived' | 'onFreed'>,
-): Exchange {
+export function openExchange(incoming: Incoming, outgoing: Outgoing, { onReceived, onFreed }: ChunkEvents): Exchange {
   const id = requestId(incoming)
   const onChunk = (size: number) => {
     onReceived?.(size)
@@ -51,7 +55,7 @@ export function openExchange(
     platform: nodePlatform(incoming, outgoing, {
       onReceived: onChunk,
       answerHeaders: { 'X-Request-Id': id },
-      ...(onFreed && { onFreed }),
+      freeChunk: chunkFreer(incoming, onFreed),
     }),
     onChunk: null,
     startedAt: performance.now(),

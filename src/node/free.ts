@@ -1,11 +1,25 @@
-const { process } = globalThis as { process?: { versions?: { node?: string; bun?: string } } }
+import type { Incoming } from './platform.ts'
 
-/** Node's parser copies each chunk of a body into a buffer of its own; other runtimes promise nothing. */
-const isNode = process?.versions?.node !== undefined && process.versions.bun === undefined && !('Deno' in globalThis)
+/** Node's parser of HTTP/1.1 copies each chunk of a body into a buffer of its own; others promise nothing. */
+const isNode = process.versions.bun === undefined && !('Deno' in globalThis)
 
-/** Frees the memory of a chunk that has its buffer for itself; another one is left to the collector. Returns whether. */
-export function freeBuffer({ buffer, byteLength }: Uint8Array): boolean {
-  if (!isNode || buffer.byteLength !== byteLength || !(buffer instanceof ArrayBuffer)) return false
-  buffer.transfer(0)
-  return true
+/** Less is not worth the call. */
+const leastBytes = 4 * 1024
+
+/**
+ * What frees the chunks of a request's body. Only for requests that come from a server of our own, with nobody else in
+ * between: chunks of others (a test's injected request, a body that was cloned) may be somebody's.
+ * @param onFreed Called for each chunk that was freed, with its size in bytes.
+ */
+export function chunkFreer(
+  incoming: Incoming,
+  onFreed: (size: number) => void,
+): ((chunk: Uint8Array) => void) | undefined {
+  if (!isNode || 'stream' in incoming) return undefined
+  return ({ buffer, byteLength }) => {
+    // Small ones share a buffer, or were put together.
+    if (buffer.byteLength !== byteLength || byteLength < leastBytes || !(buffer instanceof ArrayBuffer)) return
+    buffer.transfer(0)
+    onFreed(byteLength)
+  }
 }

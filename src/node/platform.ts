@@ -14,8 +14,8 @@ export type Outgoing = ServerResponse | Http2ServerResponse
 export interface PlatformOptions {
   /** Called for each chunk of the body with its size in bytes. */
   readonly onReceived?: ((size: number) => void) | null
-  /** Called for each chunk that was freed, with its size in bytes. */
-  readonly onFreed?: (size: number) => void
+  /** See `Platform`. */
+  readonly freeChunk?: ((chunk: Uint8Array) => void) | undefined
   /** See `Platform`. */
   readonly answerHeaders?: Readonly<Record<string, string>>
 }
@@ -32,7 +32,7 @@ export interface NodePlatform extends Platform {
 export function nodePlatform(
   incoming: Incoming,
   outgoing: Outgoing,
-  { onReceived, onFreed, answerHeaders = {} }: PlatformOptions = {},
+  { onReceived, freeChunk, answerHeaders = {} }: PlatformOptions = {},
 ): NodePlatform {
   let received = 0
   const { socket } = incoming
@@ -45,12 +45,10 @@ export function nodePlatform(
         received += size
         onReceived?.(size)
       },
-      onFreed,
     })
-  const body = hasBody(incoming) ? read() : noBody
   return {
-    body,
-    freeChunk: body.free,
+    body: hasBody(incoming) ? read() : noBody,
+    freeChunk,
     trailers: () => trailersOf(incoming),
     remoteAddress: socket.remoteAddress,
     remotePort: socket.remotePort,

@@ -202,25 +202,38 @@ describe('chunks that can be freed', () => {
     assert.equal(freed.length, chunks.length)
   })
 
-  test('large chunks are kept as they are, small ones between them in blocks, all in order', () => {
+  const own = (length: number, seed: number): Uint8Array => Uint8Array.from(pattern(length, seed))
+
+  test('large chunks are kept as they are until a small one begins a block; all in order', () => {
     const waiting = gatherer(true)
-    const bytes = pattern(100_050)
-    const chunks = [
-      [0, 10],
-      [10, 20],
-      [20, 50_020],
-      [50_020, 50_030],
-      [50_030, 50_050],
-      [50_050, 100_050],
-    ].map(([start, end]) => bytes.subarray(start, end))
+    const chunks = [50_000, 40_000, 10, 20, 30_000].map(own)
     for (const chunk of chunks) waiting.add(chunk)
     const pieces = waiting.take()
     assert.deepEqual(
       pieces.map(({ length }) => length),
-      [10, 10, 50_000, 30, 50_000],
+      [50_000, 40_000, 30_030],
     )
-    assert.ok(pieces[2] === chunks[2] && pieces[4] === chunks[5])
-    assert.ok(bytes.equals(Buffer.concat(pieces)))
+    assert.ok(pieces[0] === chunks[0] && pieces[1] === chunks[1])
+    assert.ok(Buffer.concat(chunks).equals(Buffer.concat(pieces)))
+  })
+
+  test('a large chunk, a byte, a large chunk, a byte: no block for each', () => {
+    const waiting = gatherer(true)
+    let bytes = 0
+    for (let n = 0; n < 64; n++) {
+      for (const chunk of [own(16_384, n), own(1, n)]) {
+        waiting.add(chunk)
+        bytes += chunk.length
+      }
+    }
+    assert.ok(waiting.take().length <= 2 + 2 * Math.ceil(bytes / blockBytes))
+  })
+
+  test('a large chunk that shares its buffer: copied, for it cannot be freed', () => {
+    const waiting = gatherer(true)
+    waiting.add(own(1, 1))
+    waiting.add(new Uint8Array(65_536).subarray(9, 20_009))
+    assert.ok(waiting.take().every(({ buffer }) => buffer.byteLength !== 65_536))
   })
 })
 

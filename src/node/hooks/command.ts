@@ -42,6 +42,8 @@ async function run(folder: string, message: Message, environment: Environment, s
   } catch (error) {
     throw new HookError(`it cannot be run: ${reasonOf(error)}`, { cause: error })
   }
+  // Nobody listened meanwhile.
+  if (signal.aborted) throw new HookError(reasonOf(signal.reason))
   const child = spawn('/bin/sh', ['-c', betweenPipes, program], {
     cwd: folder,
     env: { ...environment, ...aboutUpload(message.body) },
