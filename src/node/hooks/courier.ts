@@ -91,6 +91,11 @@ function drop(entry: Entry, { entries }: Lane): void {
   if (index >= 0) entries.splice(index, 1)
 }
 
+/** Whether the outbox has all of it. */
+function isStored({ entries }: Lane): boolean {
+  return entries.every(({ version }) => version !== null)
+}
+
 /** Names sort in the order of what happened. */
 function sort({ entries }: Lane): void {
   entries.sort((one, two) => (one.name < two.name ? -1 : 1))
@@ -197,6 +202,12 @@ export function createCourier(options: CourierOptions): Courier {
       if (!isHere()) {
         const found = await outbox.read('waiting', name)
         if (found === null && !isHere()) continue
+        const before = found?.event
+        // It was given back, and its time has not come: this one waits for it there.
+        if (isAwaited && before?.owner === '' && before.nextAt > Date.now() && isStored(lane)) {
+          await giveBack(lane, before.nextAt)
+          return false
+        }
         if (found !== null && (await isLeft(found.event))) await adopt(found.event, found.version)
       }
       // What was taken over while this one ran stands behind it.
@@ -294,7 +305,7 @@ export function createCourier(options: CourierOptions): Courier {
       log.warn({ ...about, attempts, reason, next: new Date(nextAt).toISOString() }, 'hook not delivered')
       entry.nextAt = nextAt
       // What keeps failing must not take the room of what would not.
-      if (isAwaited && lane.entries.every(({ version }) => version !== null)) {
+      if (isAwaited && isStored(lane)) {
         entry.event = { ...failed, nextAt }
         await giveBack(lane, nextAt)
         return false
