@@ -22,7 +22,7 @@ const turnMs = 200
 const mostInMemory = 1_000
 
 /** Uploads whose events wait here. Those of others wait in the outbox, for whichever process has room for them. */
-const mostWaiting = 10_000
+const defaultMostWaiting = 10_000
 
 /** Delivers events, one after the other for each upload, until they are taken or given up. */
 export interface Courier {
@@ -58,6 +58,8 @@ export interface CourierOptions {
   /** An event is given up after more tries than these, and so many milliseconds. */
   readonly retries: number
   readonly giveUpAfterMs: number
+  /** Uploads whose events wait here at most; 10,000 unless given. */
+  readonly mostWaiting?: number
   /** Told when there is room for events that others have left, or that there was no room for. */
   readonly onRoom?: () => void
   /** Told of each event that is given up. */
@@ -84,6 +86,16 @@ interface Lane {
   timer: NodeJS.Timeout | undefined
 }
 
+function drop(entry: Entry, { entries }: Lane): void {
+  const index = entries.indexOf(entry)
+  if (index >= 0) entries.splice(index, 1)
+}
+
+/** Whether the outbox has all of it. */
+function isStored({ entries }: Lane): boolean {
+  return entries.every(({ version }) => version !== null)
+}
+
 /** Names sort in the order of what happened. */
 function sort({ entries }: Lane): void {
   entries.sort((one, two) => (one.name < two.name ? -1 : 1))
@@ -91,10 +103,12 @@ function sort({ entries }: Lane): void {
 
 export function createCourier(options: CourierOptions): Courier {
   const { outbox, transport, store, log, timeoutMs, retries, giveUpAfterMs } = options
+  const { mostWaiting = defaultMostWaiting } = options
   const lanes = new Map<string, Lane>()
   const ready = new Set<string>()
   const active = new Set<Promise<void>>()
   const ending = new AbortController()
+  /** Whether events may wait in the outbox for room here. */
   let isAwaited = false
   let closed = false
 
@@ -158,22 +172,18 @@ export function createCourier(options: CourierOptions): Courier {
 
   /** One try. Never rejects. */
   async function deliver(entry: Entry, lane: Lane): Promise<void> {
-    const drop = () => {
-      const index = lane.entries.indexOf(entry)
-      if (index >= 0) lane.entries.splice(index, 1)
-    }
     try {
       if (!entry.taken) {
         const event = await own(entry)
-        if (event === null) return drop()
+        if (event === null) return drop(entry, lane)
         if (!(await comesNext(entry, event, lane))) return
         const verdict = entry.pending ? await happened(event, store) : 'yes'
         if (verdict === 'not yet') return postpone(entry, event)
-        if (verdict === 'yes' && !(await send(event, entry))) return
+        if (verdict === 'yes' && !(await send(event, entry, lane))) return
         entry.taken = true
       }
       if (entry.version !== null) await outbox.remove('waiting', entry.name)
-      drop()
+      drop(entry, lane)
     } catch (error) {
       if (closed) return
       entry.nextAt = Date.now() + backoffMs(5)
@@ -192,6 +202,12 @@ export function createCourier(options: CourierOptions): Courier {
       if (!isHere()) {
         const found = await outbox.read('waiting', name)
         if (found === null && !isHere()) continue
+        const before = found?.event
+        // It was given back, and its time has not come: this one waits for it there.
+        if (isAwaited && before?.owner === '' && before.nextAt > Date.now() && isStored(lane)) {
+          await giveBack(lane, before.nextAt)
+          return false
+        }
         if (found !== null && (await isLeft(found.event))) await adopt(found.event, found.version)
       }
       // What was taken over while this one ran stands behind it.
@@ -219,15 +235,36 @@ export function createCourier(options: CourierOptions): Courier {
 
   /** The event, if it is this process's to deliver; for long enough to do so. */
   async function own(entry: Entry): Promise<StoredEvent | null> {
-    if (entry.version === null) return entry.event
-    if (entry.event === null) {
-      const found = await outbox.read('waiting', entry.name)
-      if (found === null || found.event.owner !== outbox.self) return null
-      Object.assign(entry, found)
-    }
-    const event = entry.event
-    if (event === null || event.leaseUntil - Date.now() > timeoutMs + marginMs / 2) return event
+    const event = await current(entry)
+    if (event === null || entry.version === null || event.leaseUntil - Date.now() > timeoutMs + marginMs / 2)
+      return event
     return (await record(entry, { ...event, leaseUntil: leaseFrom(Date.now()) })) ? entry.event : null
+  }
+
+  /** The event as it stands, if it is this process's. */
+  async function current(entry: Entry): Promise<StoredEvent | null> {
+    if (entry.version === null || entry.event !== null) return entry.event
+    const found = await outbox.read('waiting', entry.name)
+    if (found === null || found.event.owner !== outbox.self) return null
+    Object.assign(entry, found)
+    return found.event
+  }
+
+  /** Lets all events of an upload wait in the outbox alone, for whichever process has room when it is time. */
+  async function giveBack(lane: Lane, nextAt: number): Promise<void> {
+    // Each is removed from the lane as it goes.
+    const all = [...lane.entries]
+    for (const entry of all) {
+      const event = await current(entry)
+      if (event !== null && entry.version !== null) {
+        // If this fails, it is read again: it may have been written all the same.
+        entry.event = null
+        const pending = entry.pending ? event.pending : null
+        const free = { ...event, pending, nextAt: Math.max(nextAt, event.nextAt), owner: '', leaseUntil: 0 }
+        await outbox.replace(free, entry.version)
+      }
+      drop(entry, lane)
+    }
   }
 
   /** Writes down how an event stands. False when another process has it now. */
@@ -245,7 +282,7 @@ export function createCourier(options: CourierOptions): Courier {
   }
 
   /** Whether it was taken, or given up. Else it waits for its next try. */
-  async function send(event: StoredEvent, entry: Entry): Promise<boolean> {
+  async function send(event: StoredEvent, entry: Entry, lane: Lane): Promise<boolean> {
     const about = { event: event.eventId, type: event.type, id: event.uploadId }
     try {
       const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), ending.signal])
@@ -267,6 +304,12 @@ export function createCourier(options: CourierOptions): Courier {
       const nextAt = Date.now() + backoffMs(attempts)
       log.warn({ ...about, attempts, reason, next: new Date(nextAt).toISOString() }, 'hook not delivered')
       entry.nextAt = nextAt
+      // What keeps failing must not take the room of what would not.
+      if (isAwaited && isStored(lane)) {
+        entry.event = { ...failed, nextAt }
+        await giveBack(lane, nextAt)
+        return false
+      }
       // Else it stays as it is, for whoever has it now.
       const kept = await record(entry, { ...failed, nextAt, leaseUntil: leaseFrom(nextAt) })
       if (!kept || entry.version !== null) entry.event = null

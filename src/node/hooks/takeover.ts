@@ -19,6 +19,10 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): T
   const leases = new Map<string, number>()
   /** Whose events are, where their owner lived when it was asked: they need not be read again while it does. */
   const owners = new Map<string, string>()
+  /** Events that nobody has and that failed not long ago, and when it is time for them. Until then they take no room. */
+  const later = new Map<string, number>()
+  /** Where the last look ended for want of room: the next one goes on there, so that each comes round. */
+  let last = ''
   const unreadable = new Set<string>()
   let running: Promise<void> = Promise.resolve()
   let isLooking = false
@@ -30,17 +34,24 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): T
     const gone = new Map<string, boolean | null>()
     const names = await outbox.list('waiting')
     const present = new Set(names)
-    for (const known of [leases, owners]) for (const name of known.keys()) if (!present.has(name)) known.delete(name)
+    for (const known of [leases, later, owners])
+      for (const name of known.keys()) if (!present.has(name)) known.delete(name)
     let count = 0
-    for (const name of names.sort()) {
+    names.sort()
+    const start = names.findIndex((name) => name > last)
+    if (start > 0) names.push(...names.splice(0, start))
+    for (const name of names) {
       if (stopped || !courier.hasRoom()) break
-      if (laneIn(name) === null || courier.has(name) || (leases.get(name) ?? 0) > Date.now()) continue
+      last = name
+      if (laneIn(name) === null || courier.has(name)) continue
+      if ((leases.get(name) ?? later.get(name) ?? 0) > Date.now()) continue
       const owner = owners.get(name)
       if (owner !== undefined && (await isGone(owner, gone)) === false) continue
       const found = await readable(name)
       if (found === null) continue
       if (!(await isFree(found.event, gone))) continue
       leases.delete(name)
+      later.delete(name)
       await courier.adopt(found.event, found.version)
       count++
     }
@@ -49,12 +60,20 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): T
   }
 
   async function isFree(
-    { owner, leaseUntil, ...event }: StoredEvent,
+    { owner, leaseUntil, nextAt, ...event }: StoredEvent,
     gone: Map<string, boolean | null>,
   ): Promise<boolean> {
-    if (owner === '') return true
+    if (owner === '') {
+      if (nextAt <= Date.now()) return true
+      // What is about to happen is looked at in time. What failed can wait for the next look at all.
+      leases.delete(nameOf(event))
+      const times = event.pending === null ? later : leases
+      times.set(nameOf(event), nextAt)
+      return false
+    }
     const known = await isGone(owner, gone)
-    if (known === false) owners.set(nameOf(event), owner)
+    // This process may give it back.
+    if (known === false && owner !== outbox.self) owners.set(nameOf(event), owner)
     if (known !== null) return known
     if (leaseUntil < Date.now()) return true
     leases.set(nameOf(event), leaseUntil)
