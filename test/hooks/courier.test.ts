@@ -71,6 +71,19 @@ beforeEach(() => {
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: createdAt })
 })
 
+type Started = Pick<ReturnType<typeof start>, 'courier' | 'takeovers'>
+
+/** @param answer Lets the receiver of the first one answer at last: what it has begun ends with that. */
+async function stopBoth(one: Started, two: Started, answer: () => void): Promise<void> {
+  const closed = one.courier.close(0)
+  answer()
+  await closed
+  for (const { courier, takeovers } of [one, two]) {
+    await takeovers.stop()
+    await courier.close(0)
+  }
+}
+
 test('events of 12,000 uploads for a receiver that is down: 10,000 wait in memory, and all come once, each upload’s in order', async () => {
   const { stored, outboxOf } = shelf()
   const taken = new Map<string, string[]>()
@@ -120,13 +133,7 @@ test('a process whose memory for events is full: another one delivers what comes
     taken.sort(),
     Array.from({ length: uploads - mostWaiting }, (_, n) => `u${n + mostWaiting}`),
   )
-  const closed = one.courier.close(0)
-  answer()
-  await closed
-  for (const { courier, takeovers } of [one, two]) {
-    await takeovers.stop()
-    await courier.close(0)
-  }
+  await stopBoth(one, two, answer)
 })
 
 test('an upload is about to be removed and there is no room for the event: whoever takes it over waits before it looks', async () => {
@@ -145,13 +152,7 @@ test('an upload is about to be removed and there is no room for the event: whoev
   await store.terminate(upload)
   await pass(30_000, () => stored.size === mostWaiting)
   assert.deepEqual(taken, ['gone'])
-  const closed = one.courier.close(0)
-  answer()
-  await closed
-  for (const { courier, takeovers } of [one, two]) {
-    await takeovers.stop()
-    await courier.close(0)
-  }
+  await stopBoth(one, two, answer)
 })
 
 test('events wait outside for room, and half of it gets free: they are taken in at once', async () => {
