@@ -78,7 +78,7 @@ function openTarget(
   let fd: number | undefined
   let writer: VectorWriter | undefined
   /** Of an atomic append: what came before it is known whether it fits into memory. */
-  const held = gatherer(options.freeChunk !== undefined)
+  const held = gatherer(options.freeChunk)
   let marked = false
   /** Whether each write waits for the disk itself. */
   let isSynced = false

@@ -10,8 +10,8 @@ export interface Gatherer {
   readonly bytes: number
 }
 
-/** Whether nothing else is in its buffer: else it cannot be freed. */
-const ownsBuffer = ({ buffer, byteLength }: Uint8Array): boolean => buffer.byteLength === byteLength
+/** Whether its buffer is worth keeping for it. */
+const fillsBuffer = ({ buffer, byteLength }: Uint8Array): boolean => byteLength * 2 >= buffer.byteLength
 
 /** Chunks of so many bytes are kept as they are where they can be freed: less would be saved than an object costs. */
 const largeBytes = 16 * 1024
@@ -20,10 +20,11 @@ const largeBytes = 16 * 1024
  * The first chunk is kept as it is: most small bodies come in one. All others are copied into blocks that are used again
  * and again. A peer can send a byte at a time, each of which comes as an object of some hundred bytes, or as a view that
  * keeps a buffer of 64 KiB from being freed. And a chunk that waits for a write outlives the quick collections of new
- * objects; collecting everything each few MiB costs several times what copying does. Where whoever writes them frees large
- * chunks himself, neither is needed.
+ * objects; collecting everything each few MiB costs several times what copying does. Where large chunks are freed when
+ * they are written, neither is needed.
+ * @param freeChunk Called with what has been copied; whoever is handed the rest frees that.
  */
-export function gatherer(keepsLarge = false): Gatherer {
+export function gatherer(freeChunk?: (chunk: Uint8Array) => void): Gatherer {
   let pieces: Uint8Array[] = []
   let bytes = 0
   let block: Buffer | undefined
@@ -51,9 +52,13 @@ export function gatherer(keepsLarge = false): Gatherer {
     add(chunk) {
       bytes += chunk.length
       // Not while a block is being filled: a peer that sends a byte between two of them would take a block for each.
-      const isKept = keepsLarge && block === undefined && chunk.length >= largeBytes && ownsBuffer(chunk)
-      if (isFirst || isKept) pieces.push(chunk)
-      else copy(chunk)
+      const isKept = freeChunk !== undefined && block === undefined && chunk.length >= largeBytes && fillsBuffer(chunk)
+      if (isFirst || isKept) {
+        pieces.push(chunk)
+      } else {
+        copy(chunk)
+        freeChunk?.(chunk)
+      }
       isFirst = false
     },
 

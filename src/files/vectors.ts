@@ -53,7 +53,7 @@ const flushMs = 200
 
 export function vectorWriter(fd: number, start: number, options: VectorOptions): VectorWriter {
   const { freeChunk } = options
-  const waiting = gatherer(freeChunk !== undefined)
+  const waiting = gatherer(freeChunk)
   let position = start
   let settledTo = start
   let running: Promise<void> | undefined

@@ -1,5 +1,7 @@
 import { BodyRefused } from '../body/receive.ts'
 import type { TusError } from '../errors.ts'
+import { type BodyBlocks, bodyBlocks } from './body-blocks.ts'
+import { type DirectReading, readDirectly } from './direct.ts'
 import type { Incoming } from './platform.ts'
 
 export interface BodyEvents {
@@ -7,6 +9,11 @@ export interface BodyEvents {
   readonly onStart: () => void
   /** Called for each chunk with its size in bytes. */
   readonly onChunk: (size: number) => void
+  /**
+   * Bodies with at least so many bytes to come are read past Node's parser where that is possible: only on connections
+   * of our own server. Their chunks are to be given back when they are done with, see free.ts. @default none
+   */
+  readonly directFrom?: number | undefined
 }
 
 /** A body on its way from the client. */
@@ -65,16 +72,21 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
   let failure: Error | null = null
   let waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: Error) => void } | null = null
 
-  const onData = (chunk: Buffer) => {
+  let direct: { readonly reading: DirectReading; readonly blocks: BodyBlocks; isPaused: boolean } | null = null
+
+  const deliver = (chunk: Uint8Array) => {
     if (waiting === null) {
       chunks.push(chunk)
       queued += chunk.byteLength
-      if (isFull()) incoming.pause()
     } else {
       const { resolve } = waiting
       waiting = null
       resolve({ done: false, value: chunk })
     }
+  }
+  const onData = (chunk: Buffer) => {
+    deliver(chunk)
+    if (isFull()) pause()
     // Last: whoever refuses the rest of the body for it has it handed over all the same.
     events.onChunk(chunk.byteLength)
   }
@@ -84,9 +96,11 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     stopReading(error)
   }
   const stopReading = (error: Error | null) => {
+    direct?.blocks.end()
     ended = true
     failure = error
     detach()
+    direct?.reading.release()
     const left = waiting
     waiting = null
     if (left !== null) answer(left)
@@ -99,7 +113,7 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
   }
   /** What had arrived before the connection broke and was not handed over yet: it counts. */
   const keepLeftovers = () => {
-    if (incoming.readableLength === 0) return
+    if (direct !== null || incoming.readableLength === 0) return
     const rest: unknown = incoming.read()
     if (rest instanceof Uint8Array) {
       chunks.push(rest)
@@ -119,8 +133,38 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
       resolve({ done: true, value: undefined })
     }
   }
+  const isPaused = () => direct?.isPaused ?? incoming.isPaused()
+  const pause = () => {
+    if (direct === null) {
+      incoming.pause()
+    } else if (!direct.isPaused) {
+      direct.isPaused = true
+      direct.reading.pause()
+    }
+  }
+  const resume = () => {
+    if (direct !== null) direct.isPaused = false
+    if (direct === null) incoming.resume()
+    else direct.reading.resume()
+  }
   const goOn = () => {
-    if (!ended && !isFull() && incoming.isPaused()) incoming.resume()
+    if (!ended && !isFull() && isPaused()) resume()
+  }
+  /** Takes over from the parser, with what it has delivered already. */
+  const startDirectly = () => {
+    let left = bytesToCome(incoming)
+    if ('stream' in incoming || left < (events.directFrom ?? Infinity)) return
+    const blocks = bodyBlocks(deliver)
+    const reading = readDirectly(incoming, left, (bytes) => {
+      left -= bytes.byteLength
+      blocks.add(bytes)
+      events.onChunk(bytes.byteLength)
+      if (left === 0) finish(null)
+      else if (!ended && isFull()) pause()
+    })
+    if (reading === null) return blocks.drop()
+    direct = { reading, blocks, isPaused: false }
+    for (let chunk = read(incoming); chunk !== null; chunk = read(incoming)) onData(chunk)
   }
   const start = () => {
     started = true
@@ -128,8 +172,9 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     if (incoming.destroyed || isBroken(incoming)) return finish(broken())
     incoming.on('end', onEnd).on('error', onError).on('close', onClose)
     events.onStart()
-    incoming.on('data', onData)
-    incoming.resume()
+    startDirectly()
+    if (direct === null) incoming.on('data', onData)
+    resume()
   }
 
   return {
@@ -143,7 +188,10 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     return() {
       if (started && !ended) {
         detach()
-        incoming.pause()
+        direct?.blocks.drop()
+        // What is left comes by way of the parser, as long as that has room for it.
+        if (direct === null) incoming.pause()
+        else direct.reading.release()
       }
       started = true
       ended = true
@@ -155,16 +203,26 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     },
     refuse(answer) {
       if (!started || ended) return
-      incoming.pause()
+      if (direct === null) incoming.pause()
       stopReading(new BodyRefused(answer))
     },
     hold(isHeld) {
       held = isHeld
       if (!started || ended) return
-      if (held) incoming.pause()
+      if (held) pause()
       else goOn()
     },
   }
+}
+
+/** Bytes of a body that nobody has read yet, less what its stream has ready; 0 where they are not known. */
+function bytesToCome(incoming: Incoming): number {
+  if (incoming.readableDidRead) return 0
+  return Number(incoming.headers['content-length'] ?? 0) - incoming.readableLength
+}
+
+function read(incoming: Incoming): Buffer | null {
+  return incoming.read() as Buffer | null
 }
 
 /** Takes the first chunk, or all small ones at the start as one. There are few chunks, so taking them is cheap. */

@@ -33,6 +33,9 @@ const link = Symbol('exchange')
 
 type Linked = Request & { [link]?: Exchange }
 
+/** Bodies with fewer bytes to come are not worth leaving the parser. */
+const directFrom = 512 * 1024
+
 export interface ChunkEvents {
   /** Called for each chunk of a body with its size in bytes. */
   readonly onReceived: ((size: number) => void) | null
@@ -56,6 +59,7 @@ export function openExchange(incoming: Incoming, outgoing: Outgoing, { onReceive
       onReceived: onChunk,
       answerHeaders: { 'X-Request-Id': id },
       freeChunk: chunkFreer(incoming, onFreed),
+      directFrom,
     }),
     onChunk: null,
     startedAt: performance.now(),

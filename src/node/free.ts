@@ -1,3 +1,4 @@
+import { giveBodyBlock } from './body-blocks.ts'
 import type { Incoming } from './platform.ts'
 
 /** Node's parser of HTTP/1.1 copies each chunk of a body into a buffer of its own; others promise nothing. */
@@ -16,7 +17,9 @@ export function chunkFreer(
   onFreed: (size: number) => void,
 ): ((chunk: Uint8Array) => void) | undefined {
   if (!isNode || 'stream' in incoming) return undefined
-  return ({ buffer, byteLength }) => {
+  return (chunk) => {
+    const { buffer, byteLength } = chunk
+    if (giveBodyBlock(chunk)) return onFreed(byteLength)
     // Small ones share a buffer, or were put together.
     if (buffer.byteLength !== byteLength || byteLength < leastBytes || !(buffer instanceof ArrayBuffer)) return
     buffer.transfer(0)

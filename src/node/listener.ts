@@ -1,6 +1,6 @@
 import type { TusHandler } from '../options.ts'
 import { closeUnlessComplete } from './linger.ts'
-import { type Incoming, nodePlatform, type Outgoing } from './platform.ts'
+import { type Incoming, nodePlatform, type Outgoing, type PlatformOptions } from './platform.ts'
 import { toRequest } from './request.ts'
 import { writeResponse } from './response.ts'
 import { cutWhenStuck } from './stuck.ts'
@@ -24,19 +24,32 @@ import { cutWhenStuck } from './stuck.ts'
  * })
  */
 export function toNodeListener(handler: TusHandler): (incoming: Incoming, outgoing: Outgoing) => void {
+  return nodeListener(handler, {})
+}
+
+/** The same, for a server that is known. */
+export function nodeListener(
+  handler: TusHandler,
+  options: PlatformOptions,
+): (incoming: Incoming, outgoing: Outgoing) => void {
   return (incoming, outgoing) => {
     // A rejection is impossible: `respond` catches everything.
-    void respond(handler, incoming, outgoing)
+    void respond(handler, options, incoming, outgoing)
   }
 }
 
-async function respond(handler: TusHandler, incoming: Incoming, outgoing: Outgoing): Promise<void> {
+async function respond(
+  handler: TusHandler,
+  options: PlatformOptions,
+  incoming: Incoming,
+  outgoing: Outgoing,
+): Promise<void> {
   try {
     const request = toRequest(incoming)
     const response =
       request === null
         ? new Response('The request cannot be understood\n', { status: 400 })
-        : await handler(request, nodePlatform(incoming, outgoing))
+        : await handler(request, nodePlatform(incoming, outgoing, options))
     closeUnlessComplete(incoming, outgoing)
     cutWhenStuck(incoming, outgoing)
     await writeResponse(response, outgoing, incoming.method === 'HEAD')

@@ -16,6 +16,8 @@ export interface PlatformOptions {
   readonly onReceived?: ((size: number) => void) | null
   /** See `Platform`. */
   readonly freeChunk?: ((chunk: Uint8Array) => void) | undefined
+  /** See `BodyEvents`. */
+  readonly directFrom?: number
   /** See `Platform`. */
   readonly answerHeaders?: Readonly<Record<string, string>>
 }
@@ -32,7 +34,7 @@ export interface NodePlatform extends Platform {
 export function nodePlatform(
   incoming: Incoming,
   outgoing: Outgoing,
-  { onReceived, freeChunk, answerHeaders = {} }: PlatformOptions = {},
+  { onReceived, freeChunk, directFrom, answerHeaders = {} }: PlatformOptions = {},
 ): NodePlatform {
   let received = 0
   const { socket } = incoming
@@ -45,6 +47,7 @@ export function nodePlatform(
         received += size
         onReceived?.(size)
       },
+      directFrom,
     })
   return {
     body: hasBody(incoming) ? read() : noBody,

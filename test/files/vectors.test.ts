@@ -205,7 +205,7 @@ describe('chunks that can be freed', () => {
   const own = (length: number, seed: number): Uint8Array => Uint8Array.from(pattern(length, seed))
 
   test('large chunks are kept as they are until a small one begins a block; all in order', () => {
-    const waiting = gatherer(true)
+    const waiting = gatherer(() => {})
     const chunks = [50_000, 40_000, 10, 20, 30_000].map(own)
     for (const chunk of chunks) waiting.add(chunk)
     const pieces = waiting.take()
@@ -218,7 +218,7 @@ describe('chunks that can be freed', () => {
   })
 
   test('a large chunk, a byte, a large chunk, a byte: no block for each', () => {
-    const waiting = gatherer(true)
+    const waiting = gatherer(() => {})
     let bytes = 0
     for (let n = 0; n < 64; n++) {
       for (const chunk of [own(16_384, n), own(1, n)]) {
@@ -230,7 +230,7 @@ describe('chunks that can be freed', () => {
   })
 
   test('a large chunk that shares its buffer: copied, for it cannot be freed', () => {
-    const waiting = gatherer(true)
+    const waiting = gatherer(() => {})
     waiting.add(own(1, 1))
     waiting.add(new Uint8Array(65_536).subarray(9, 20_009))
     assert.ok(waiting.take().every(({ buffer }) => buffer.byteLength !== 65_536))
