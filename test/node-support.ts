@@ -3,8 +3,8 @@ import { createServer, type Server } from 'node:http'
 import { connect, type AddressInfo, type Server as NetServer, type Socket } from 'node:net'
 import type { TusHandler } from '../src/options.ts'
 import type { Platform } from '../src/platform.ts'
-import { toNodeListener } from '../src/node/listener.ts'
-import { inviteLater } from '../src/node/platform.ts'
+import { nodeListener } from '../src/node/listener.ts'
+import { inviteLater, type PlatformOptions } from '../src/node/platform.ts'
 
 /** A handler that is only its function: enough for what carries requests to it. */
 export function fakeHandler(answer: (request: Request, platform: Platform) => Promise<Response>): TusHandler {
@@ -18,8 +18,9 @@ export function fakeHandler(answer: (request: Request, platform: Platform) => Pr
 /** An HTTP/1.1 server around the listener, on a free port of 127.0.0.1. */
 export async function serveListener(
   answer: (request: Request, platform: Platform) => Promise<Response>,
+  options: PlatformOptions = {},
 ): Promise<{ server: Server; port: number } & AsyncDisposable> {
-  const listener = toNodeListener(fakeHandler(answer))
+  const listener = nodeListener(fakeHandler(answer), options)
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, listener)
   server.on('checkContinue', (incoming, outgoing) => {
     inviteLater(incoming)

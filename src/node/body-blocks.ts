@@ -13,7 +13,7 @@ const mostFreeBytes = 16 << 20
 /** So long may bytes wait for more of them, in milliseconds. */
 const waitMs = 20
 
-/** Fewer bytes, while nothing else waits, are handed over at once: the client is slow, and nobody gains by waiting. */
+/** Fewer bytes, while no others wait, are handed over at once: the client is slow, and nobody gains by waiting. */
 const fewBytes = 32 * 1024
 
 type Block = Uint8Array<ArrayBuffer>

@@ -64,6 +64,7 @@ export function isComplete(incoming: Incoming): boolean {
 }
 
 function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Array> & Pick<Body, 'refuse' | 'hold'> {
+  const { directFrom = Infinity } = events
   const chunks: Uint8Array[] = []
   let queued = 0
   let held = false
@@ -152,8 +153,9 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
   }
   /** Takes over from the parser, with what it has delivered already. */
   const startDirectly = () => {
+    if (ended) return
     let left = bytesToCome(incoming)
-    if ('stream' in incoming || left < (events.directFrom ?? Infinity)) return
+    if ('stream' in incoming || left < directFrom) return startParsed()
     const blocks = bodyBlocks(deliver)
     const reading = readDirectly(incoming, left, (bytes) => {
       left -= bytes.byteLength
@@ -162,9 +164,18 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
       if (left === 0) finish(null)
       else if (!ended && isFull()) pause()
     })
-    if (reading === null) return blocks.drop()
+    if (reading === null) {
+      blocks.drop()
+      return startParsed()
+    }
     direct = { reading, blocks, isPaused: false }
     for (let chunk = read(incoming); chunk !== null; chunk = read(incoming)) onData(chunk)
+    if (isFull()) pause()
+    else reading.resume()
+  }
+  const startParsed = () => {
+    incoming.on('data', onData)
+    if (!held) incoming.resume()
   }
   const start = () => {
     started = true
@@ -172,9 +183,9 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     if (incoming.destroyed || isBroken(incoming)) return finish(broken())
     incoming.on('end', onEnd).on('error', onError).on('close', onClose)
     events.onStart()
-    startDirectly()
-    if (direct === null) incoming.on('data', onData)
-    resume()
+    // The parser may be in the middle of what it has read: it shall deliver that first.
+    if (bytesToCome(incoming) >= directFrom) setImmediate(startDirectly)
+    else startParsed()
   }
 
   return {

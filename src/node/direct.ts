@@ -108,7 +108,8 @@ function internalsOf(socket: Socket): Internals | null {
   const inner = socket as unknown as Record<symbol, unknown> & { _handle?: unknown; _paused?: unknown }
   const handle = inner._handle
   if (typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) return null
-  if (inner._paused !== false) return null
+  // TLS comes in records of 16 KiB: nothing would be gained. A connection that Node holds back has answers to wait for.
+  if ('encrypted' in socket || inner._paused !== false) return null
   const known = Object.getOwnPropertySymbols(socket)
   const named = (name: string) => known.find(({ description }) => description === name)
   const [kBuffer, kBufferCb, kBufferGen] = [named('kBuffer'), named('kBufferCb'), named('kBufferGen')]
@@ -154,7 +155,8 @@ function tell(socket: Socket, count: number): void {
   // Without somebody to call it copies nothing.
   parser[onBody] = undefined
   try {
-    for (let left = count; left > 0; left -= zerosBytes) socket.emit('data', zeros.subarray(0, Math.min(left, zerosBytes)))
+    for (let left = count; left > 0; left -= zerosBytes)
+      socket.emit('data', zeros.subarray(0, Math.min(left, zerosBytes)))
   } finally {
     parser[onBody] = callback
   }
