@@ -229,6 +229,23 @@ describe('chunks that can be freed', () => {
     assert.ok(waiting.take().length <= 2 + 2 * Math.ceil(bytes / blockBytes))
   })
 
+  test('a block that is more than half full: kept as it is', () => {
+    const waiting = gatherer(() => {})
+    const chunk = new Uint8Array(65_536).subarray(0, 40_000)
+    for (const each of [own(20_000, 1), chunk]) waiting.add(each)
+    assert.equal(waiting.take()[1], chunk)
+  })
+
+  test('what is copied is freed at once, what is kept is not', () => {
+    const freed: Uint8Array[] = []
+    const waiting = gatherer((chunk) => freed.push(chunk))
+    const [first, small, large] = [20_000, 10, 30_000].map(own)
+    assert.ok(first && small && large)
+    for (const chunk of [first, small, large]) waiting.add(chunk)
+    assert.deepEqual(freed, [small, large])
+    assert.ok(waiting.take()[0] === first)
+  })
+
   test('a large chunk that shares its buffer: copied, for it cannot be freed', () => {
     const waiting = gatherer(() => {})
     waiting.add(own(1, 1))
