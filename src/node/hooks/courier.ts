@@ -204,7 +204,7 @@ export function createCourier(options: CourierOptions): Courier {
         if (found === null && !isHere()) continue
         const before = found?.event
         // It was given back, and its time has not come: this one waits for it there.
-        if (isAwaited && before?.owner === '' && before.nextAt > Date.now() && isStored(lane)) {
+        if (before?.owner === '' && before.nextAt > Date.now() && isStored(lane)) {
           await giveBack(lane, before.nextAt)
           return false
         }
