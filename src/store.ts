@@ -90,7 +90,7 @@ export interface AppendOptions {
   readonly onProgress?: (offset: number) => void
   /**
    * Frees the memory of a chunk of the body now, instead of when garbage is collected. A store that calls it does so
-   * once nobody whom it gave the chunk to reads it any more; the chunk is empty then.
+   * once nobody whom it gave the chunk to reads it any more; then the chunk is empty, or has bytes of another one.
    */
   readonly freeChunk?: (chunk: Uint8Array) => void
 }
