@@ -38,6 +38,14 @@ test('several files: each identical, named, told by its URL in order; nothing is
   assert.deepEqual(await table.remembered(), [])
 })
 
+test('the same file twice: two uploads', async () => {
+  const { code, urls, stderr } = await table.run(table.small.path, table.small.path, '--to', server.url)
+  assert.equal(code, 0, stderr)
+  assert.equal(new Set(urls).size, 2)
+  assert.doesNotMatch(stderr, /going on/)
+  assert.deepEqual(await table.remembered(), [])
+})
+
 test('a file that is not there, a directory: said, the others are uploaded, exit code 1', async () => {
   const { code, urls, stderr } = await table.run('nowhere.bin', '.', table.small.path, '--to', server.url)
   assert.deepEqual([code, urls.length], [1, 1])
