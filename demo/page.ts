@@ -46,11 +46,10 @@ uppy.use(Tus, {
 const limits = { maxFileSize: largestKept, maxTotalSize: 4 * largestKept } as object
 uppy.use(GoldenRetriever, { indexedDB: limits })
 
-// What is complete is in the list below; here it would count as left to do.
-uppy.on('restored', () => {
-  const files = uppy.getFiles()
-  const complete = files.filter(({ progress }) => progress.uploadComplete === true)
-  if (complete.length < files.length) uppy.removeFiles(complete.map(({ id }) => id))
+// What is complete is in the list below. Here it would count as left to do after coming back, and as done of what is added.
+uppy.on('restored', dropComplete)
+uppy.on('file-added', () => {
+  if (Object.keys(uppy.getState().currentUploads).length === 0) dropComplete()
 })
 for (const event of ['upload-start', 'file-added', 'cancel-all'] as const) {
   uppy.on(event, () => find('#problems').replaceChildren())
@@ -77,6 +76,12 @@ showSpeed(uppy, find('#speed'))
 offerParts()
 find('#about').textContent =
   `Uploads go to ${new URL(settings.endpoint, location.href).href} by tus 1.0 (${settings.extensions.join(', ')}).`
+
+function dropComplete(): void {
+  const files = uppy.getFiles()
+  const complete = files.filter(({ progress }) => progress.uploadComplete === true)
+  if (complete.length < files.length) uppy.removeFiles(complete.map(({ id }) => id))
+}
 
 function reasonOf(status = 0, text = ''): string {
   if (status === 0) return 'the server does not answer, or the network is gone'

@@ -59,10 +59,13 @@ describe('the page of FILELOFT_DEMO', { skip: skipWithoutChromium }, () => {
     await said.waitFor()
     await demo.complete()
     assert.equal(await said.count(), 0)
+    assert.deepEqual(await demo.shown(), ['small.bin'])
 
     await page.route('**/files', (route) => route.abort('connectionrefused'), { times: 2 })
-    await demo.button('Done').click()
-    await demo.choose(stage.small.path)
+    await demo.button('Add more files').click()
+    await demo.choose(stage.big.path)
+    // What is complete is not counted again.
+    assert.deepEqual(await demo.shown(), ['big.bin'])
     await demo.button('Upload 1 file').click()
     await page.getByText('Trying again: the server does not answer, or the network is gone.').waitFor()
     await demo.complete()
