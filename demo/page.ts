@@ -6,7 +6,7 @@ import Tus from '@uppy/tus'
 import { explainAnswer } from '../src/node/client/explain.ts'
 import { formatSize } from '../src/node/client/units.ts'
 import type { DemoSettings } from '../src/node/demo/settings.ts'
-import { find } from './elements.ts'
+import { find, make } from './elements.ts'
 import { createList } from './list.ts'
 import { showSpeed } from './speed.ts'
 
@@ -35,11 +35,22 @@ uppy.use(Tus, {
   retryDelays: [0, 1000, 3000, 5000, 10_000, 20_000],
   // The same file can be uploaded again once it is there.
   removeFingerprintOnSuccess: true,
+  onShouldRetry(error, _attempt, _options, decide) {
+    const willRetry = decide(error)
+    const answer = error.originalResponse
+    if (willRetry) sayWaiting(reasonOf(answer?.getStatus(), answer?.getBody()))
+    return willRetry
+  },
 })
 // Its types lack the limits that it has.
 const limits = { maxFileSize: largestKept, maxTotalSize: 4 * largestKept } as object
 uppy.use(GoldenRetriever, { indexedDB: limits })
 
+// What is complete is in the list below. Here it would count as left to do after coming back, and as done of what is added.
+uppy.on('restored', dropComplete)
+uppy.on('file-added', () => {
+  if (Object.keys(uppy.getState().currentUploads).length === 0) dropComplete()
+})
 for (const event of ['upload-start', 'file-added', 'cancel-all'] as const) {
   uppy.on(event, () => find('#problems').replaceChildren())
 }
@@ -49,21 +60,38 @@ uppy.on('upload-success', (file, { uploadURL }) => {
   }
 })
 uppy.on('upload-error', (file, _error, response) => {
-  const problem = document.createElement('p')
-  problem.textContent = `${file?.name ?? 'A file'} was not uploaded: ${reasonOf(response)}.`
+  sayWaiting(null)
+  const { xhr } = (response?.body ?? {}) as { xhr?: XMLHttpRequest }
+  const problem = make(
+    'p',
+    {},
+    `${file?.name ?? 'A file'} was not uploaded: ${reasonOf(response?.status, xhr?.responseText)}.`,
+  )
   find('#problems').append(problem)
 })
+for (const event of ['upload-progress', 'upload-success', 'pause-all', 'cancel-all'] as const) {
+  uppy.on(event, () => sayWaiting(null))
+}
 showSpeed(uppy, find('#speed'))
 offerParts()
 find('#about').textContent =
   `Uploads go to ${new URL(settings.endpoint, location.href).href} by tus 1.0 (${settings.extensions.join(', ')}).`
 
-function reasonOf(response: { status?: number; body?: unknown } | undefined): string {
-  const status = response?.status ?? 0
+function dropComplete(): void {
+  const files = uppy.getFiles()
+  const complete = files.filter(({ progress }) => progress.uploadComplete === true)
+  if (complete.length < files.length) uppy.removeFiles(complete.map(({ id }) => id))
+}
+
+function reasonOf(status = 0, text = ''): string {
   if (status === 0) return 'the server does not answer, or the network is gone'
   if (status === 401) return 'the server wants a credential, and this page has none (401)'
-  const { xhr } = (response?.body ?? {}) as { xhr?: XMLHttpRequest }
-  return explainAnswer(status, xhr?.responseText ?? '')
+  return explainAnswer(status, text)
+}
+
+/** Says why nothing moves while an upload waits for its next attempt; null = it moves. */
+function sayWaiting(reason: string | null): void {
+  find('#waiting').textContent = reason === null ? '' : `Trying again: ${reason}.`
 }
 
 /** Parts need concatenation; they help where one connection does not fill the line. */

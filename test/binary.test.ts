@@ -81,6 +81,16 @@ for (const runtime of ['node', 'bun'] as const)
       assert.deepEqual(await server.stop(), { code: 0, signal: null })
     })
 
+    test('upload: the file is there, and nothing is said but that', async () => {
+      await using server = await startServer({ executable, env })
+      const options = { cwd: folder.path, env: { PATH: '', XDG_STATE_HOME: join(folder.path, 'state') } }
+      const { stdout, stderr } = await shell(executable, ['upload', 'source', '--to', server.url], options)
+      assert.match(stderr, /^source: uploaded, 24 MiB in .*\n$/)
+      const answer = await fetch(stdout.trim())
+      assert.ok(answer.body !== null)
+      assert.equal(await sha256(answer.body), file.sha256)
+    })
+
     test('stores on S3, through a restart', async (t) => {
       const minio = await startMinio()
       if (minio === null) return t.skip('MinIO is not installed')

@@ -1,7 +1,9 @@
 /** What the package promises to whoever installs it. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 
@@ -62,4 +64,17 @@ test('exports of package.json and deno.json name the same subpaths, and each has
 test('the changelog has an entry for the version in package.json', () => {
   const { version } = JSON.parse(read('package.json')) as { version: string }
   assert.match(read('CHANGELOG.md'), new RegExp(`^## ${version.replaceAll('.', '\\.')}( |$)`, 'm'))
+})
+
+test('examples of runtimes and frameworks are about 40 lines at most', () => {
+  const others = ['grafana-dashboard.json', 'store/', 'deploy/', 'hooks/']
+  const files = readdirSync(new URL('examples/', root), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).replace(fileURLToPath(new URL('examples/', root)), ''))
+    .filter((file) => !others.some((other) => file.startsWith(other)))
+  assert.ok(files.length >= 12, files.join())
+  for (const file of files) {
+    const lines = read(`examples/${file}`).trimEnd().split('\n').length
+    assert.ok(lines <= 46, `${file} has ${lines} lines`)
+  }
 })

@@ -45,7 +45,8 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
   const { about, full } = storage
   if (full !== null) logs.server.warn({ err: full }, 'the storage is full; uploads are refused until there is space')
   const { extensions } = handler
-  const place = { address: url, path: config.basePath, ...about, extensions, workers: count }
+  const page = config.demo && !url.startsWith('unix:') ? { page: pageOf(url) } : {}
+  const place = { address: url, ...page, path: config.basePath, ...about, extensions, workers: count }
   logs.server.info({ ...place, ...(metrics && { metrics: `http://${metrics.address}/metrics` }) }, 'listening')
 
   return {
@@ -67,6 +68,11 @@ export async function startService(config: Config, logs: Logs): Promise<Service>
       return results.every(Boolean)
     },
   }
+}
+
+/** Where a browser on this machine finds the page. */
+function pageOf(url: string): string {
+  return `${url.replace(/\/\/(0\.0\.0\.0|\[::\]):/, '//localhost:')}/`
 }
 
 /** Lets all other threads listen; tells where. */

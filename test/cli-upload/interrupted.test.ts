@@ -38,6 +38,14 @@ test('several files: each identical, named, told by its URL in order; nothing is
   assert.deepEqual(await table.remembered(), [])
 })
 
+test('the same file twice: two uploads', async () => {
+  const { code, urls, stderr } = await table.run(table.small.path, table.small.path, '--to', server.url)
+  assert.equal(code, 0, stderr)
+  assert.equal(new Set(urls).size, 2)
+  assert.doesNotMatch(stderr, /going on/)
+  assert.deepEqual(await table.remembered(), [])
+})
+
 test('a file that is not there, a directory: said, the others are uploaded, exit code 1', async () => {
   const { code, urls, stderr } = await table.run('nowhere.bin', '.', table.small.path, '--to', server.url)
   assert.deepEqual([code, urls.length], [1, 1])
@@ -87,7 +95,7 @@ test('a file whose upload is aborted before it begins or while it runs: nobody l
   await using proxy = await startBreakingProxy(server.port, [{ kind: 'stall', at: 4 * MiB }])
   const args = readUploadArguments([table.big.path, '--to', `${proxy.origin}/files/`])
   assert.ok(args !== null)
-  const places = createPlaces(join(table.folder, 'places'))
+  const places = createPlaces(join(table.folder, 'places'), assert.ifError)
   const display = { progress: () => {}, note: () => {}, end: () => {} }
   const source = openSource(table.big.path)
   const opened: Readable[] = []
@@ -108,6 +116,21 @@ test('a file whose upload is aborted before it begins or while it runs: nobody l
   assert.ok(opened[0]?.destroyed)
   assert.equal(getEventListeners(during.signal, 'abort').length, 0)
 })
+
+for (const args of [[], ['--parallel', '2']]) {
+  const title = args.join(' ') || 'no flags'
+  test(`the state directory cannot be made, ${title}: said once, uploaded all the same`, async () => {
+    // Nothing can be below a file.
+    const words = ['big.bin', '--to', server.url, ...args]
+    const { code, urls, stderr } = await table.runWith({ XDG_STATE_HOME: table.small.path }, words)
+    assert.equal(code, 0, stderr)
+    const [said = '', uploaded, ...others] = stderr.trimEnd().split('\n')
+    assert.match(said, /^big\.bin: where it is cannot be remembered: ENOTDIR: /)
+    assert.match(uploaded ?? '', /^big\.bin: uploaded, 32 MiB/)
+    assert.deepEqual(others, [])
+    await assertStored(server, urls[0] ?? null, table.big)
+  })
+}
 
 test('a file that was changed since: it starts over', async () => {
   await using proxy = await startBreakingProxy(server.port, [{ kind: 'stall', at: 4 * MiB }])

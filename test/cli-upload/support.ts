@@ -37,6 +37,8 @@ export interface Table extends AsyncDisposable {
   start(...args: string[]): Run
   /** Runs it to its end. */
   run(...args: string[]): Run['ended']
+  /** Likewise, in another environment. */
+  runWith(environment: Readonly<Record<string, string>>, args: readonly string[]): Run['ended']
   /** Paths of what is remembered for the next run. */
   remembered(): Promise<string[]>
 }
@@ -47,8 +49,10 @@ export async function layTable(): Promise<Table> {
   const folder = temporary.path
   const state = join(folder, 'state')
   const environment = { ...inherited, XDG_STATE_HOME: state }
-  const start = (...args: string[]): Run => {
-    const child = spawn(process.execPath, [cli, 'upload', ...args], { cwd: folder, env: environment })
+  const start = (...args: string[]): Run => startWith({}, args)
+  const startWith = (more: Readonly<Record<string, string>>, args: readonly string[]): Run => {
+    const env = { ...environment, ...more }
+    const child = spawn(process.execPath, [cli, 'upload', ...args], { cwd: folder, env })
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (chunk: Buffer) => void (stdout += chunk.toString()))
@@ -67,6 +71,7 @@ export async function layTable(): Promise<Table> {
     environment,
     start,
     run: (...args) => start(...args).ended,
+    runWith: (more, args) => startWith(more, args).ended,
     async remembered() {
       const directory = join(state, 'fileloft', 'uploads')
       if (!existsSync(directory)) return []

@@ -115,6 +115,7 @@ test('wrong use: exit code 2, every problem on a line, no secret quoted', async 
   for (const [args, expected] of [
     [[], /--to URL is needed\n.*a FILE is needed/],
     [['-', '--to', 'http://a/', '--parallel', '2'], /--parallel cannot be used with -/],
+    [['a', '--to', 'http://a/', '--chunk-size', '16'], /--chunk-size is "16"; .* 1KiB at least/],
     [['a', 'b', '--to', 'http://a/', '--metadata', 'filename=c'], /the same name/],
     [['a', '--to', 'http://a/', '--paralel', '2'], /Unknown option '--paralel': fileloft upload --help/],
   ] as const) {

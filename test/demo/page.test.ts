@@ -49,6 +49,28 @@ describe('the page of FILELOFT_DEMO', { skip: skipWithoutChromium }, () => {
     assert.deepEqual(await demo.listed(), ['small.bin'])
   })
 
+  test('answers that are worth another try: said in words until it moves again', async () => {
+    await using demo = await openDemo(stage.browser, stage.server.origin)
+    const { page } = demo
+    const said = page.getByRole('status').getByText('Trying again: the server has no space left (507: Full).')
+    await page.route('**/files', (route) => route.fulfill({ status: 507, body: 'Full\n' }), { times: 2 })
+    await demo.choose(stage.small.path)
+    await demo.button('Upload 1 file').click()
+    await said.waitFor()
+    await demo.complete()
+    assert.equal(await said.count(), 0)
+    assert.deepEqual(await demo.shown(), ['small.bin'])
+
+    await page.route('**/files', (route) => route.abort('connectionrefused'), { times: 2 })
+    await demo.button('Add more files').click()
+    await demo.choose(stage.big.path)
+    // What is complete is not counted again.
+    assert.deepEqual(await demo.shown(), ['big.bin'])
+    await demo.button('Upload 1 file').click()
+    await page.getByText('Trying again: the server does not answer, or the network is gone.').waitFor()
+    await demo.complete()
+  })
+
   test('375 px wide: nothing to scroll sideways, whatever the files are called', async () => {
     const name = `${'AnameWithoutAnySpace'.repeat(7)}.bin`
     await copyFile(stage.small.path, join(stage.folder, name))

@@ -15,6 +15,7 @@ before(buildPage)
 
 test('off by default: nothing at /', async () => {
   await using server = await startServer()
+  assert.equal(server.records().find(({ msg }) => msg === 'listening')?.['page'], undefined)
   for (const path of ['/', '/demo/page.js']) assert.equal((await fetch(server.origin + path)).status, 404)
 })
 
@@ -22,6 +23,7 @@ test('on: a page that may load nothing from elsewhere, with its parts and their 
   await using server = await startServer({
     env: { FILELOFT_DEMO: '1', FILELOFT_BASE_PATH: '/up', FILELOFT_BASE_URL: 'https://b.example/"up/' },
   })
+  assert.equal(server.records().find(({ msg }) => msg === 'listening')?.['page'], `${server.origin}/`)
   const page = await fetch(`${server.origin}/`)
   const html = await page.text()
   assert.equal(page.headers.get('content-type'), 'text/html; charset=UTF-8')

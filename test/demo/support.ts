@@ -58,6 +58,8 @@ export interface DemoPage extends AsyncDisposable {
   choose(...paths: string[]): Promise<void>
   /** Loads the page again, in a new tab where asked for. */
   comeBack(how: 'reload' | 'new tab'): Promise<void>
+  /** Names of the files that the Dashboard shows. */
+  shown(): Promise<string[]>
   /** What is in the list of uploads. */
   listed(): Promise<string[]>
   /** The URL of an upload in the list. */
@@ -110,6 +112,7 @@ export async function openDemo(
         page = await open()
       }
     },
+    shown: () => page.locator('.uppy-Dashboard-Item-name').allTextContents(),
     listed: () => page.locator('#uploads strong').allTextContents(),
     async urlOf(name) {
       const link = page.getByRole('link', { name: `Download ${name}`, exact: true })

@@ -124,7 +124,10 @@ function readChecksum(text: string | undefined, problems: string[]): ChecksumAlg
 function readChunkSize(text: string | undefined, problems: string[]): number | null {
   if (text === undefined) return null
   const size = parseSize(text) ?? 0
-  if (size < 1) problems.push(`--chunk-size is ${JSON.stringify(text)}; it must be bytes, or a size such as 16MiB`)
+  // "16" is meant to be another unit, and would be a request for every 16 bytes.
+  if (size < 1024) {
+    problems.push(`--chunk-size is ${JSON.stringify(text)}; it must be bytes, or a size such as 16MiB, 1KiB at least`)
+  }
   return size
 }
 

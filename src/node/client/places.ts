@@ -7,8 +7,9 @@ import type { PreviousUpload, UrlStorage } from 'tus-js-client'
  * Remembers where interrupted uploads are, for the next run: one file each, replaced as a whole, so that neither a
  * crash nor other runs at the same time can spoil it. Only their owner may read them: a URL may be all it takes to
  * change an upload.
+ * @param onFailure Hears of what cannot be remembered, which is no reason not to upload.
  */
-export function createPlaces(directory: string): UrlStorage {
+export function createPlaces(directory: string, onFailure: (error: unknown) => void): UrlStorage {
   const pathOf = (key: string) => join(directory, `${key}.json`)
   const read = async (key: string): Promise<PreviousUpload[]> => {
     try {
@@ -19,17 +20,21 @@ export function createPlaces(directory: string): UrlStorage {
       return []
     }
   }
+  const write = async (key: string, upload: PreviousUpload): Promise<void> => {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    const temporary = join(directory, `.${randomUUID()}`)
+    await writeFile(temporary, JSON.stringify(upload), { mode: 0o600 })
+    await rename(temporary, pathOf(key))
+  }
   return {
     findAllUploads: () => Promise.resolve([]),
     findUploadsByFingerprint: read,
     async addUpload(fingerprint, upload) {
-      await mkdir(directory, { recursive: true, mode: 0o700 })
-      const temporary = join(directory, `.${randomUUID()}`)
-      await writeFile(temporary, JSON.stringify(upload), { mode: 0o600 })
-      await rename(temporary, pathOf(fingerprint))
+      await write(fingerprint, upload).catch(onFailure)
       return fingerprint
     },
-    removeUpload: (key) => rm(pathOf(key), { force: true }),
+    // What stays is an upload that is complete: the next run would find that out.
+    removeUpload: (key) => rm(pathOf(key), { force: true }).catch(() => {}),
   }
 }
 

@@ -71,7 +71,10 @@ export async function send(source: Source, options: SendOptions): Promise<Sent |
   signal.addEventListener('abort', stop)
   upload.start()
   try {
-    return await outcome.promise
+    const sent = await outcome.promise
+    // Before the next file, which may be this one again.
+    if (sent !== null) await forget(source, args, places)
+    return sent
   } finally {
     signal.removeEventListener('abort', stop)
     // Parts of it may still be on their way.
@@ -85,6 +88,11 @@ async function findPrevious(source: Source, args: UploadArguments, places: UrlSt
   const key = fingerprint(source, args)
   const [previous] = key === null ? [] : await places.findUploadsByFingerprint(key)
   return previous ?? null
+}
+
+async function forget(source: Source, args: UploadArguments, places: UrlStorage): Promise<void> {
+  const key = fingerprint(source, args)
+  if (key !== null) await places.removeUpload(key)
 }
 
 /** A query may sign the URL, anew each time. */
@@ -108,7 +116,6 @@ function transferOptions(source: Source, { args, stack, places }: SendOptions): 
     httpStack: stack,
     urlStorage: places,
     fingerprint: () => Promise.resolve(fingerprint(source, args) as string),
-    removeFingerprintOnSuccess: true,
     retryDelays,
     // An interruption costs what the checksum covers, and a stream is kept in memory.
     chunkSize: chunkSize ?? (checksum !== null || isStream ? 8 * MiB : Infinity),

@@ -72,10 +72,17 @@ async function uploadOne(
     const source = openSource(path)
     checkAbilities(server, args)
     checkSize(source, server)
-    const places = createPlaces(join(stateDirectory(), 'uploads'))
+    let isRemembered = true
+    const places = createPlaces(join(stateDirectory(), 'uploads'), (error) => {
+      // With parts it is written again and again.
+      if (isRemembered)
+        display.note(`where it is cannot be remembered: ${error instanceof Error ? error.message : String(error)}`)
+      isRemembered = false
+    })
     const sent = await send(source, { args, stack, places, display, signal })
     if (sent === null) {
-      display.end(source.size === null ? 'interrupted' : 'interrupted; the same command goes on')
+      const goesOn = source.size !== null && isRemembered
+      display.end(goesOn ? 'interrupted; the same command goes on' : 'interrupted')
       return false
     }
     checkSame(path, source)
