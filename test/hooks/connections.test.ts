@@ -37,7 +37,7 @@ test('hooks one after the other: one connection for all of them, also those whos
     const id = idOf(await create(server.url, 5))
     await server.logged((line) => line['msg'] === 'hook delivered' && line['id'] === id)
   }
-  assert.deepEqual(receiver.types, Array(5).fill(['pre-create', 'post-create']).flat())
+  assert.deepEqual(receiver.types, Array.from({ length: 5 }, () => ['pre-create', 'post-create']).flat())
   // The second one begins while the answer to the first one is still read, perhaps.
   assert.ok(receiver.sockets.size <= 2, `${receiver.sockets.size} connections`)
 })
