@@ -354,3 +354,10 @@ test('a misspelt event is refused with the one that may be meant', () => {
     /^FILELOFT_HOOKS_EVENTS is "pre-create,post-finnish"; .*: "post-finnish" is none; post-finish may be meant$/,
   )
 })
+
+test('a list of events that names none is refused: nobody would be told of anything', () => {
+  assert.match(
+    problemsOf({ ...hooks, FILELOFT_HOOKS_EVENTS: ' , ' }).join(),
+    /^FILELOFT_HOOKS_EVENTS is " , "; .*: there is none$/,
+  )
+})

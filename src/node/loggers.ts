@@ -1,4 +1,4 @@
-import { type DestinationStream, type Level, type Logger, pino } from 'pino'
+import { type Level, type Logger, pino } from 'pino'
 import { type Filter, levelOf } from './filter.ts'
 import { loggedError } from './redact.ts'
 
@@ -21,8 +21,12 @@ export interface LineLog {
   write(level: Level, entry: object, message: string): void
 }
 
+interface LineStream {
+  write(line: string): void
+}
+
 /** Loggers that write lines of JSON. */
-export function createLoggers(filter: Filter, stream: DestinationStream): Loggers {
+export function createLoggers(filter: Filter, stream: LineStream): Loggers {
   const timestamp = isoTimes()
   const root = pino(
     {
@@ -51,7 +55,7 @@ export function createLoggers(filter: Filter, stream: DestinationStream): Logger
  * Writes lines as pino does, for a tenth of the time: it looks at each field for what here cannot be there. A line for
  * each request is where that counts.
  */
-function lineLog(logger: Logger, stream: DestinationStream, timestamp: () => string): LineLog {
+function lineLog(logger: Logger, stream: LineStream, timestamp: () => string): LineLog {
   const { target } = logger.bindings() as { readonly target: string }
   return {
     isLevelEnabled: (level) => logger.isLevelEnabled(level),

@@ -24,7 +24,7 @@ export type Report =
   | { readonly type: 'ready' }
   | { readonly type: 'listening' }
   /** Lines for the log of the process. */
-  | { readonly type: 'log'; readonly lines: string }
+  | { readonly type: 'log'; readonly lines: Uint8Array }
   /** `isDone` is what `close` of its server came to. */
   | { readonly type: 'closed'; readonly isDone: boolean }
 

@@ -1,6 +1,7 @@
 import pRetry from 'p-retry'
 import { TusError } from '../../errors.ts'
 import { type Answer, readAnswer } from './answer.ts'
+import { startDeadline } from './deadline.ts'
 import { HookError, reasonOf } from './failure.ts'
 import type { Message, Transport } from './transport.ts'
 
@@ -22,20 +23,21 @@ export async function ask<T>(
   { timeoutMs, retries }: Patience,
   read: (answer: Answer) => T,
 ): Promise<T> {
-  const timeout = AbortSignal.timeout(timeoutMs)
+  using deadline = startDeadline(timeoutMs)
+  const { signal } = deadline
   try {
-    const answer = await pRetry(async () => readAnswer(await transport.send(message, timeout)), {
+    const answer = await pRetry(async () => readAnswer(await transport.send(message, signal)), {
       retries,
       minTimeout: 500,
       factor: 2,
       randomize: true,
-      signal: timeout,
+      signal,
       shouldRetry: ({ error }) => error instanceof HookError && error.transient,
     })
     return read(answer)
   } catch (error) {
     if (error instanceof TusError) throw error
-    const reason = timeout.aborted ? `no answer within ${timeoutMs / 1000} s` : reasonOf(error)
+    const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : reasonOf(error)
     throw new HookError(`The hook ${message.type} at ${transport.name} failed: ${reason}`, { cause: error })
   }
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Store } from '../../store.ts'
 import { backoffMs } from './backoff.ts'
+import { startDeadline } from './deadline.ts'
 import { HookError, reasonOf } from './failure.ts'
 import { laneOf, nameOf, namesBefore, newEvent, type Outbox, type StoredEvent } from './outbox.ts'
 import { happened } from './pending.ts'
@@ -285,8 +286,8 @@ export function createCourier(options: CourierOptions): Courier {
   async function send(event: StoredEvent, entry: Entry, lane: Lane): Promise<boolean> {
     const about = { event: event.eventId, type: event.type, id: event.uploadId }
     try {
-      const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), ending.signal])
-      if (transport.handles(event.type)) await transport.send(event, signal)
+      using deadline = startDeadline(timeoutMs, ending.signal)
+      if (transport.handles(event.type)) await transport.send(event, deadline.signal)
       log.debug(about, 'hook delivered')
       return true
     } catch (error) {

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { dataSync, errorCode, isMissing, remove, storeError } from '../../files/io.ts'
 import { directorySyncs } from '../../files/sync.ts'
 import type { Lock, Locker } from '../../locker.ts'
@@ -86,8 +87,10 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
 
     async delete(key) {
       try {
-        remove(join(folder, key))
+        // Not at once as other tiny calls: what was synced takes its time to go, and nobody waits for it.
+        await unlink(join(folder, key))
       } catch (error) {
+        if (isMissing(error)) return
         throw storeError(error, `The event ${key} cannot be removed`)
       }
     },
@@ -122,6 +125,8 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
     },
   }
 }
+
+const unlink = promisify(fs.unlink)
 
 /** No upload has an id with a colon. */
 const scope = 'hooks:'

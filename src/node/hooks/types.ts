@@ -29,7 +29,9 @@ export const defaultTypes = 'pre-create,post-create,post-receive,post-terminate,
  */
 export function parseTypes(text: string): ReadonlySet<HookType> {
   const names = text.split(',').map((name) => name.trim())
-  return new Set(names.filter((name) => name !== '').map(parseType))
+  const types = new Set(names.filter((name) => name !== '').map(parseType))
+  if (types.size === 0) throw new Error('there is none')
+  return types
 }
 
 function parseType(name: string): HookType {
