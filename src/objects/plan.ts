@@ -59,8 +59,11 @@ export function largestBytes(memory: number, concurrency: number): number {
   return Math.floor(memory / Math.min(concurrency, largeAtOnce) / roundTo) * roundTo
 }
 
+/** As `momentMs`, of a part that is on its way while it is filled: the record of a running append is not newer anyway. */
+const streamedMs = 2000
+
 /** Of its memory, a part that is on its way while it is filled has at most this; the next one begins in the rest. */
-const streamedShare = 0.65
+const streamedShare = 0.71
 
 /** Bytes of the largest part that is on its way while it is filled, of an upload that is alone with so much memory. */
 export function largestStreamedBytes(memory: number): number {
@@ -81,7 +84,7 @@ export function streamedBytes(
   bytesPerMs: number,
   most: number,
 ): number {
-  const wanted = Math.min(bytesPerMs * momentMs, most, limits.maxPartBytes)
+  const wanted = Math.min(bytesPerMs * streamedMs, most, limits.maxPartBytes)
   const pieces = Math.floor(wanted / planned)
   return limits.uniformParts || pieces < 2 ? planned : Math.max(planned, Math.min(pieces * planned, certain))
 }
