@@ -26,7 +26,7 @@ export interface Filling {
 /** @param filled Bytes that are in the buffer already. */
 export function fill(buffers: Buffers, holder: Holder, buffer: Uint8Array<ArrayBuffer>, filled: number): Filling {
   const all = [buffer]
-  const since = Date.now()
+  const since = (holder.since = Date.now())
   const step = buffer.byteLength
   let count = filled
 

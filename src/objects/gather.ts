@@ -33,8 +33,8 @@ export function gather(
   const { calls, limits, buffers, partSize } = engine
   const { length } = before
   /** Where the body ends, if its sender goes on. */
-  const end = options.contentLength === undefined ? null : before.offset + options.contentLength
-  const mayStream = calls.streamPart !== null && end !== null && !limits.uniformParts
+  const ends = options.contentLength === undefined ? null : before.offset + options.contentLength
+  const mayStream = calls.streamPart !== null && ends !== null && !limits.uniformParts
   /** The record as it is in the bucket. */
   let committed: ObjectUpload & { readonly rest: Rest } = before
   /** Whether this append has written the record. */
@@ -129,7 +129,6 @@ export function gather(
     }
     const filling = fill(buffers, holder, opened, carried)
     carried = 0
-    holder.since = filling.since
     return filling
   }
 
@@ -147,7 +146,7 @@ export function gather(
     const { step, filled, since } = own
     if (!mayStream || step !== partBytes(limits, partSize, state) || isScarce(limits, partSize, state)) return false
     const rate = filled / Math.max(Date.now() - since, 1)
-    const size = streamed?.size ?? streamedBytes(limits, step, (end ?? 0) - out.bytes, rate, engine.largestStreamed)
+    const size = streamed?.size ?? streamedBytes(limits, step, (ends ?? 0) - out.bytes, rate, engine.largestStreamed)
     if (size <= filled) return false
     heldUp = Date.now()
     try {
@@ -370,16 +369,7 @@ export function gather(
       const done = contiguous()
       if (!whole) await record({ parts: done, tail: tailNow().slice() })
       if (whole || atomic) onProgress?.(offset)
-      return whole
-        ? {
-            ...committed,
-            offset,
-            multipartId: out.multipartId,
-            nextPart: Math.max(committed.nextPart, numbers.used + 1),
-            tailBytes: 0,
-            rest: { parts: done, tail: nothing.tail },
-          }
-        : committed
+      return whole ? out.whole(committed) : committed
     },
 
     async fail() {

@@ -22,6 +22,8 @@ export interface Outgoing extends Pick<Waits, 'until' | 'wake'> {
   /** Those that are stored without a gap. */
   readonly contiguous: () => StoredPart[]
   readonly planState: () => PlanState
+  /** The upload with nothing but these parts, all of which are stored. */
+  readonly whole: (committed: ObjectUpload) => ObjectUpload
   /** Sends a part; resolves when it is on its way. */
   readonly send: (part: Filling) => Promise<void>
   /** Begins to send a part that has this many bytes in the end, of which some are there. It gets no other buffers. */
@@ -139,6 +141,14 @@ export function outgoing(engine: Engine, options: OutgoingOptions): Outgoing {
     numbers,
     contiguous: () => upToGap(parts),
     planState: () => ({ length, stored: bytes, used: numbers.used, first }),
+    whole: (upload) => ({
+      ...upload,
+      offset: bytes,
+      multipartId,
+      nextPart: Math.max(upload.nextPart, numbers.used + 1),
+      tailBytes: 0,
+      rest: { parts: upToGap(parts), tail: nothing.tail },
+    }),
     until,
     wake,
     broken,
