@@ -42,15 +42,19 @@ export function storageFetch(): S3Fetch {
         })
       })
       if (stream === undefined) request.end(body)
-      else pump(stream.pieces(), request).catch((error: unknown) => request.destroy(toError(error)))
+      else pump(stream, request).catch((error: unknown) => request.destroy(toError(error)))
     })
   return Object.assign(send, { sendsStreams: true })
 }
 
+type Stream = NonNullable<S3RequestInit['stream']>
+
 /** Sends pieces as they come and the socket takes them. */
-async function pump(pieces: AsyncIterable<Uint8Array>, request: http.ClientRequest): Promise<void> {
-  for await (const piece of pieces) {
+async function pump({ size, pieces }: Stream, request: http.ClientRequest): Promise<void> {
+  let sent = 0
+  for await (const piece of pieces()) {
     if (request.destroyed) return
+    sent += piece.byteLength
     if (request.write(piece)) continue
     await new Promise<void>((resolve) => {
       const go = (): void => {
@@ -60,6 +64,8 @@ async function pump(pieces: AsyncIterable<Uint8Array>, request: http.ClientReque
       request.on('drain', go).on('close', go)
     })
   }
+  // The other side would wait for the rest.
+  if (sent !== size) throw new Error(`${sent} bytes came of ${size}`)
   request.end()
 }
 
