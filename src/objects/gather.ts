@@ -159,9 +159,10 @@ export function gather(
     }
   }
 
-  /** A part is on its way only as long as its bytes come. */
+  /** A part is on its way only as long as its bytes come. One that is full is about to be finished. */
   function giveUpStream(): void {
-    streamed?.giveUp()
+    if (streamed === null || streamed.size === part?.filled) return
+    streamed.giveUp()
     streamed = null
   }
 
@@ -392,7 +393,7 @@ export function gather(
 
     close() {
       clearInterval(timer)
-      giveUpStream()
+      streamed?.giveUp()
       part?.give()
       part = null
     },
