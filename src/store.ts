@@ -75,6 +75,8 @@ export interface AppendOptions {
    * @default false
    */
   readonly bounded?: boolean
+  /** Bytes that the body has if its sender goes on to its end, where that is known. */
+  readonly contentLength?: number
   /**
    * Called before each write that changes stored data. Throws (or rejects) when the lock has been lost to somebody
    * else; the store must not write then.

@@ -14,7 +14,12 @@ const server = http.createServer((request, response) => {
   sockets.add(request.socket)
   const { pathname, searchParams } = new URL(request.url ?? '', 'http://x')
   const received: Buffer[] = []
-  request.on('data', (piece: Buffer) => received.push(piece))
+  request.on('data', (piece: Buffer) => {
+    received.push(piece)
+    arrived.emit('piece', piece)
+  })
+  request.on('error', () => arrived.emit('broken'))
+  if (pathname === '/refused') return void response.writeHead(503, { 'content-length': 4 }).end('busy')
   request.on('end', () => {
     switch (pathname) {
       case '/echo':
@@ -42,6 +47,8 @@ const server = http.createServer((request, response) => {
     return response.writeHead(500).end()
   })
 })
+/** Hears of bytes that arrive. */
+const arrived = new EventEmitter()
 /** Hears of requests that are not answered. */
 const silent = new EventEmitter()
 const large = bytesOf(3_000_000)
@@ -83,6 +90,60 @@ suite('storageFetch', () => {
     const sent = JSON.parse(empty.headers.get('x-sent') ?? '') as Record<string, string>
     assert.equal(sent['content-length'], '0')
     assert.equal(sent['transfer-encoding'], undefined)
+  })
+
+  test('PUT with a stream: its pieces as they come, with the length of all', async () => {
+    const bytes = bytesOf(3_000_000)
+    async function* pieces() {
+      for (let at = 0; at < bytes.length; at += 1_000_000) {
+        yield bytes.subarray(at, at + 1_000_000)
+        // The next one comes only after this one is there.
+        await once(arrived, 'piece')
+      }
+    }
+    const response = await fetch(`${base}/echo`, init('PUT', { stream: { size: bytes.length, pieces } }))
+    assert.deepEqual(new Uint8Array(await response.arrayBuffer()), bytes)
+    const sent = JSON.parse(response.headers.get('x-sent') ?? '') as Record<string, string>
+    assert.equal(sent['content-length'], '3000000')
+    assert.equal(sent['transfer-encoding'], undefined)
+  })
+
+  test('PUT with a stream that is refused before its end: the answer, and nothing more is asked for', async () => {
+    let asked = 0
+    let isLeft = false
+    async function* pieces() {
+      try {
+        for (;;) {
+          asked++
+          yield bytesOf(1000)
+          await new Promise((resolve) => setTimeout(resolve, 5))
+        }
+      } finally {
+        isLeft = true
+      }
+    }
+    const response = await storageFetch()(`${base}/refused`, init('PUT', { stream: { size: 1_000_000_000, pieces } }))
+    assert.equal(response.status, 503)
+    assert.equal(await response.text(), 'busy')
+    while (!isLeft) await new Promise(setImmediate)
+    assert.ok(asked < 100)
+  })
+
+  test('PUT with a stream that throws, or has too few bytes: rejected, the connection is closed', async () => {
+    const failure = new Error('no more')
+    async function* failing() {
+      const there = once(arrived, 'piece')
+      yield bytesOf(1000)
+      await there
+      throw failure
+    }
+    const broken = once(arrived, 'broken')
+    await assert.rejects(fetch(`${base}/echo`, init('PUT', { stream: { size: 2000, pieces: failing } })), failure)
+    await broken
+    async function* short() {
+      yield bytesOf(1000)
+    }
+    await assert.rejects(fetch(`${base}/echo`, init('PUT', { stream: { size: 2000, pieces: short } })))
   })
 
   test('HEAD, 204, 304 and a redirect: answered as they are, without a body', async () => {

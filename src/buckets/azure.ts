@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { StoreError } from '../errors.ts'
 import type { Bucket, CallOptions } from '../objects/bucket.ts'
 import { collect, download, httpHeaders, multipartsAt, pieces, properties, remove, upload } from './azure-blob.ts'
@@ -121,6 +122,15 @@ export function azureBucket(options: AzureBucketOptions): Bucket {
         const id = newBlockId(multipartId, partNumber)
         const blob = blobOf(key)
         await despiteLease(blob, abortSignal, () => blob.stageBlock(id, bytes, bytes.byteLength, { abortSignal }))
+        return id
+      }),
+
+    streamPart: ({ key, multipartId }, partNumber, { size, pieces: all }, options) =>
+      call(`putPart ${key} ${partNumber}`, options, async (abortSignal) => {
+        const id = newBlockId(multipartId, partNumber)
+        const blob = blobOf(key)
+        const body = () => Readable.from(all())
+        await despiteLease(blob, abortSignal, () => blob.stageBlock(id, body, size, { abortSignal }))
         return id
       }),
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
 import { StoreError } from '../errors.ts'
 import type { Bucket, CallOptions, Multipart } from '../objects/bucket.ts'
 import type { GcsOptions } from '../stores/gcs.ts'
@@ -140,6 +141,11 @@ export function gcsBucket(given: GcsOptions): Bucket {
     putPart: (multipart, partNumber, bytes, options) =>
       call(`putPart ${multipart.key} ${partNumber}`, options, () =>
         insertPart(multipart, partNumber, [bytes], bytes.byteLength, options),
+      ),
+
+    streamPart: (multipart, partNumber, { size, pieces }, options) =>
+      call(`putPart ${multipart.key} ${partNumber}`, options, () =>
+        insertPart(multipart, partNumber, { stream: Readable.from(pieces()), size }, size, options),
       ),
 
     copyPart: (multipart, partNumber, { key, range }, options) =>

@@ -1,6 +1,7 @@
 /** Requests to S3: addressed, signed, sent, and their failures told. */
 import { AwsV4Signer } from 'aws4fetch'
 import { StoreError } from '../errors.ts'
+import type { PartBody } from '../objects/bucket.ts'
 import type { S3Credentials, S3Options, S3RequestInit } from '../stores/s3.ts'
 import { s3Address, type S3Address } from './s3-address.ts'
 import { credentialSource } from './s3-credentials.ts'
@@ -11,6 +12,8 @@ export interface S3Client {
   /** `s3://bucket/prefix`. */
   readonly name: string
   readonly address: S3Address
+  /** Whether what is sent may be a stream. */
+  readonly sendsStreams: boolean
   /** The answer to a request. Anything but a success has been read and is `refusal`. */
   readonly send: (request: S3Request) => Promise<Answer>
   /** As `send`, where the answer is a document: its root element, whatever failed while it was sent in `refusal`. */
@@ -27,6 +30,8 @@ export interface S3Request {
   readonly query?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string | undefined>>
   readonly body?: Uint8Array | string
+  /** Instead of it, where the client `sendsStreams`. */
+  readonly stream?: PartBody
   readonly signal: AbortSignal
 }
 
@@ -78,7 +83,8 @@ export function s3Client(options: S3Options): S3Client {
       const credentials = await source.get()
       const { url, headers } = await sign(request, credentials)
       const body = request.body === undefined ? {} : { body: request.body as Uint8Array<ArrayBuffer> | string }
-      const init: S3RequestInit = { method: request.method, headers, redirect: 'manual', signal, ...body }
+      const stream = request.stream === undefined ? {} : { stream: request.stream }
+      const init: S3RequestInit = { method: request.method, headers, redirect: 'manual', signal, ...body, ...stream }
       // Not kept: a stub put in place of the global one is to be seen.
       const response = await (options.fetch ?? globalThis.fetch)(url.href, init)
       const refusal = response.ok ? null : await readRefusal(response)
@@ -117,7 +123,9 @@ export function s3Client(options: S3Options): S3Client {
     return { ...answer, refusal, document: {}, failure: () => refusedError(refusal, request.action, asked, false) }
   }
 
-  return { name, address, send, ask, receive }
+  // The hash of what is still to come cannot be signed.
+  const sendsStreams = options.fetch?.sendsStreams === true && checksum === undefined
+  return { name, address, sendsStreams, send, ask, receive }
 }
 
 /** A key as it stands in a path: everything encoded but RFC 3986's unreserved characters and slashes. */

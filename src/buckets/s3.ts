@@ -3,7 +3,7 @@ import type { Bucket, BucketLimits, Part } from '../objects/bucket.ts'
 import type { S3Options } from '../stores/s3.ts'
 import { required, versionOf } from './s3-answers.ts'
 import { checkBucket } from './s3-check.ts'
-import { encodeKey, s3Client, type Answer, type S3Client } from './s3-client.ts'
+import { encodeKey, s3Client, type Answer, type S3Client, type S3Request } from './s3-client.ts'
 import { getObject, headObject, readObject } from './s3-get.ts'
 import { listMultiparts, listObjects } from './s3-list.ts'
 import { conditionalPuts } from './s3-put.ts'
@@ -54,10 +54,13 @@ export function s3Bucket(options: S3Options): Bucket {
     },
 
     async putPart({ key, multipartId }, partNumber, bytes, { signal }) {
-      const query = { partNumber: String(partNumber), uploadId: multipartId }
-      const answer = await send({ action: 'UploadPart', method: 'PUT', key: prefix + key, query, body: bytes, signal })
-      return (await settle(answer, missingMultipart)) ? versionOf(answer.response, name) : null
+      return uploadPart(key, multipartId, partNumber, { body: bytes, signal })
     },
+
+    ...(client.sendsStreams && {
+      streamPart: ({ key, multipartId }, partNumber, stream, { signal }) =>
+        uploadPart(key, multipartId, partNumber, { stream, signal }),
+    }),
 
     async copyPart(multipart, partNumber, { key, range }, call) {
       const answer = await ask(
@@ -110,6 +113,17 @@ export function s3Bucket(options: S3Options): Bucket {
     check: (call) => checkBucket(self, options.allowUnfenced === true ? puts.unfence : null, call),
   }
   return self
+
+  async function uploadPart(
+    key: string,
+    uploadId: string,
+    partNumber: number,
+    what: Pick<S3Request, 'body' | 'stream' | 'signal'>,
+  ): Promise<string | null> {
+    const query = { partNumber: String(partNumber), uploadId }
+    const answer = await send({ action: 'UploadPart', method: 'PUT', key: prefix + key, query, ...what })
+    return (await settle(answer, missingMultipart)) ? versionOf(answer.response, name) : null
+  }
 
   function noObject(key: string): StoreError {
     return new StoreError('corrupt', `${name} has no object ${key}`)

@@ -16,9 +16,9 @@ export function storageFetch(): S3Fetch {
   const settings = { keepAlive: true, timeout: idleMs }
   const agents = { http: new http.Agent(settings), https: new https.Agent(settings) }
 
-  return (address, init) =>
+  const send = (address: string, init: S3RequestInit): Promise<Response> =>
     new Promise<Response>((resolve, reject) => {
-      const { method, headers, body, signal } = init
+      const { method, headers, body, stream, signal } = init
       signal.throwIfAborted()
       const url = new URL(address)
       const secure = url.protocol === 'https:'
@@ -36,13 +36,46 @@ export function storageFetch(): S3Fetch {
       request.on('error', fail)
       request.on('response', (incoming) => {
         respond(incoming, method).then(resolve, fail)
+        // Nobody wants the rest of what has its answer: a refusal.
+        incoming.on('end', () => {
+          if (!request.writableEnded) request.destroy()
+        })
       })
-      request.end(body)
+      if (stream === undefined) request.end(body)
+      else pump(stream, request).catch((error: unknown) => request.destroy(toError(error)))
     })
+  return Object.assign(send, { sendsStreams: true })
+}
+
+type Stream = NonNullable<S3RequestInit['stream']>
+
+/** Sends pieces as they come and the socket takes them. */
+async function pump({ size, pieces }: Stream, request: http.ClientRequest): Promise<void> {
+  let sent = 0
+  for await (const piece of pieces()) {
+    if (request.destroyed) return
+    sent += piece.byteLength
+    if (request.write(piece)) continue
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        request.off('drain', go).off('close', go)
+        resolve()
+      }
+      request.on('drain', go).on('close', go)
+    })
+  }
+  // The other side would wait for the rest.
+  if (sent !== size) throw new Error(`${sent} bytes came of ${size}`)
+  request.end()
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
 
 /** Known beforehand, so that nothing is sent in chunks, which S3 refuses. */
-function lengthOf({ method, body }: S3RequestInit): Record<string, string> {
+function lengthOf({ method, body, stream }: S3RequestInit): Record<string, string> {
+  if (stream !== undefined) return { 'content-length': String(stream.size) }
   if (body !== undefined) return { 'content-length': String(Buffer.byteLength(body)) }
   return method === 'PUT' || method === 'POST' ? { 'content-length': '0' } : {}
 }

@@ -46,6 +46,12 @@ export interface Bucket {
   putPart(multipart: Multipart, partNumber: number, bytes: Uint8Array, options: CallOptions): Promise<string | null>
 
   /**
+   * As `putPart`, of which some bytes may be still to come. Nothing is stored unless all of them do. With a driver
+   * without it parts are sent when they are whole, out of one buffer.
+   */
+  streamPart?(multipart: Multipart, partNumber: number, body: PartBody, options: CallOptions): Promise<string | null>
+
+  /**
    * As `putPart`, with bytes of another object in this bucket, without their passing through this process. A driver
    * without it has the bytes read and sent.
    */
@@ -104,6 +110,16 @@ export interface BucketLimits {
   readonly maxPutBytes: number
   /** Most bytes of an object. */
   readonly maxObjectBytes: number
+}
+
+/** A part that comes in pieces, some of which may be still to come. */
+export interface PartBody {
+  /** Bytes that it has in the end, or it is none. */
+  readonly size: number
+  /** From the first byte on, whenever it is called. Throws when the part is given up. */
+  readonly pieces: () => AsyncIterable<Uint8Array>
+  /** The part is given up: no call for it goes on. */
+  readonly signal: AbortSignal
 }
 
 export interface CallOptions {

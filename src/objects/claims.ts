@@ -62,6 +62,8 @@ export interface PartNumbers {
   /** Whether a number is there to take; else a record has to be written first, with what `planned` says. */
   readonly any: boolean
   take(): number
+  /** A number that was taken, but that no part can have any more. */
+  giveBack(number: number): void
   /** What a record that is written now has to say as its `nextPart`. @param ending It is the last one of this append. */
   planned(state: PlanState, ending: boolean): number
   /** That record is written. */
@@ -92,6 +94,10 @@ export function partNumbers(
       hasTaken = true
       return claim.next++
     },
+    giveBack(number) {
+      // Else somebody else in this process has taken the next one.
+      if (claim.next === number + 1) claim.next = number
+    },
     planned(state, ending) {
       // Where numbers are few none may be lost with this process.
       if (ending && isScarce(limits, preferred, state)) return claim.end === limit ? claim.next : limit
@@ -120,6 +126,7 @@ function freeNumbers(first: number): PartNumbers {
     },
     any: true,
     take: () => next++,
+    giveBack: (number) => void (next = number),
     planned: () => next,
     recorded: () => {},
   }

@@ -23,6 +23,8 @@ export interface Engine {
   readonly partSize: number
   /** Most bytes of a part of an upload that is alone and comes quickly. */
   readonly largestPart: number
+  /** The same of one that is on its way while it is filled. */
+  readonly largestStreamed: number
   /** Parts of one upload on their way at the same time. */
   readonly partConcurrency: number
   /** Milliseconds between two looks at whether a running append has something to record. */

@@ -4,7 +4,7 @@ import type { Bucket } from './bucket.ts'
  * The calls that are told about: `get`, `read`, `head`, `put`, `delete`, `list`, `createMultipart`, `putPart`,
  * `copyPart`, `complete`, `abort`, `multiparts`, `check`.
  */
-export type StorageCall = Exclude<keyof Bucket, 'name' | 'limits'>
+export type StorageCall = Exclude<keyof Bucket, 'name' | 'limits' | 'streamPart'>
 
 /** Watches what a store asks of its storage: for metrics and traces. None of these may throw. */
 export interface StorageObserver {
@@ -50,6 +50,9 @@ export function observed(bucket: Bucket, observer: StorageObserver): Bucket {
     list: (...args) => watched(observer, 'list', () => bucket.list(...args)),
     createMultipart: (...args) => run('createMultipart', () => bucket.createMultipart(...args)),
     putPart: (...args) => run('putPart', () => bucket.putPart(...args)),
+    ...(bucket.streamPart !== undefined && {
+      streamPart: (...args) => run('putPart', async () => (await bucket.streamPart?.(...args)) ?? null),
+    }),
     ...(bucket.copyPart !== undefined && {
       copyPart: (...args) => run('copyPart', async () => (await bucket.copyPart?.(...args)) ?? null),
     }),

@@ -59,6 +59,36 @@ export function largestBytes(memory: number, concurrency: number): number {
   return Math.floor(memory / Math.min(concurrency, largeAtOnce) / roundTo) * roundTo
 }
 
+/** As `momentMs`, of a part that is on its way while it is filled: the record of a running append is not newer anyway. */
+const streamedMs = 2000
+
+/** Of its memory, a part that is on its way while it is filled has at most this; the next one begins in the rest. */
+const streamedShare = 0.71
+
+/** Bytes of the largest part that is on its way while it is filled, of an upload that is alone with so much memory. */
+export function largestStreamedBytes(memory: number): number {
+  return Math.floor(memory * streamedShare)
+}
+
+/**
+ * Bytes of a part that is on its way while it is filled, of which the first ones have come: as many as memory allows and
+ * a fast client sends in a moment. It may begin at once, for nobody waits longer for the end of a short upload.
+ * @param certain Bytes that come for it if the client goes on.
+ * @param most As many as there is memory for, of an upload that is alone.
+ * @returns `planned` where it shall not grow.
+ */
+export function streamedBytes(
+  limits: BucketLimits,
+  planned: number,
+  certain: number,
+  bytesPerMs: number,
+  most: number,
+): number {
+  const wanted = Math.min(bytesPerMs * streamedMs, most, limits.maxPartBytes)
+  const pieces = Math.floor(wanted / planned)
+  return limits.uniformParts || pieces < 2 ? planned : Math.max(planned, Math.min(pieces * planned, certain))
+}
+
 /**
  * Whether `size` bytes at the end of a request may be a part although they are fewer than planned. Each such part uses
  * up a number; it may as long as the parts to come need not grow for it.
@@ -69,6 +99,7 @@ export function mayBeShort(limits: BucketLimits, preferred: number, state: PlanS
   // The last number is for all that is left.
   if (isUsedUp(limits, after)) return false
   const planned = partBytes(limits, preferred, state)
+  if (size >= planned) return true
   // Without a length: so that at most every second number is used up by halves.
   if (state.length === null) return size * 2 >= planned
   return size * 4 >= planned && partBytes(limits, preferred, after) <= clamp(preferred, limits)

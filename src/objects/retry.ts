@@ -1,5 +1,5 @@
 import { StoreError } from '../errors.ts'
-import type { Bucket, CallOptions } from './bucket.ts'
+import type { Bucket, CallOptions, PartBody } from './bucket.ts'
 import type { StorageCall, StorageObserver } from './observer.ts'
 
 /** How often a call to the storage is made, and how long it may take. */
@@ -19,6 +19,7 @@ export type Calls = {
   ]: WithoutOptions<Bucket[K]>
 } & {
   readonly copyPart: WithoutOptions<NonNullable<Bucket['copyPart']>> | null
+  readonly streamPart: WithoutOptions<NonNullable<Bucket['streamPart']>> | null
   /** For listings: does it all again when it fails in passing. */
   readonly repeat: <T>(name: StorageCall, timeoutMs: number, call: (options: CallOptions) => Promise<T>) => Promise<T>
 }
@@ -51,6 +52,15 @@ export function retrying(bucket: Bucket, options: RetryOptions = {}, observer: S
     delete: (key) => run('delete', 0, (o) => bucket.delete(key, o)),
     createMultipart: (key, headers) => run('createMultipart', 0, (o) => bucket.createMultipart(key, headers, o)),
     putPart: (multipart, n, bytes) => run('putPart', bytes.byteLength, (o) => bucket.putPart(multipart, n, bytes, o)),
+    streamPart:
+      bucket.streamPart === undefined
+        ? null
+        : (multipart, n, body) =>
+            run(
+              'putPart',
+              body.size,
+              async (o) => (await bucket.streamPart?.(multipart, n, body, unlessGivenUp(body, o))) ?? null,
+            ),
     complete: (multipart, parts, headers) =>
       run('complete', 0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
     abort: (multipart) => run('abort', 0, (o) => bucket.abort(multipart, o)),
@@ -66,6 +76,12 @@ export function retrying(bucket: Bucket, options: RetryOptions = {}, observer: S
               Math.max(timeoutMs, longTimeoutMs),
             ),
   }
+}
+
+/** @throws what the part was given up with, if it was. */
+function unlessGivenUp(body: PartBody, { signal }: CallOptions): CallOptions {
+  body.signal.throwIfAborted()
+  return { signal: AbortSignal.any([signal, body.signal]) }
 }
 
 async function retry<T>(

@@ -14,7 +14,7 @@ import { addMarkers, removeMarkers, waitingFinals } from './finals.ts'
 import { isStorable, objectKeys, plain } from './keys.ts'
 import { leftoverMultiparts } from './leftovers.ts'
 import { observed, type StorageObserver } from './observer.ts'
-import { largestBytes } from './plan.ts'
+import { largestBytes, largestStreamedBytes } from './plan.ts'
 import { readObject } from './read.ts'
 import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest, unrecorded } from './record.ts'
 import { limited, retrying, type RetryOptions } from './retry.ts'
@@ -234,6 +234,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     claims: createClaims(),
     partSize,
     largestPart: largestBytes(buffers.alone, partConcurrency),
+    largestStreamed: largestStreamedBytes(buffers.alone),
     partConcurrency,
     checkpointMs,
     headersOf: objectHeaders === false ? () => ({}) : (objectHeaders ?? headersFromMetadata),

@@ -92,7 +92,12 @@ export interface S3Credentials {
 }
 
 /** The part of `fetch` that is used. */
-export type S3Fetch = (url: string, init: S3RequestInit) => Promise<Response>
+export interface S3Fetch {
+  /** As `fetch`. */
+  (url: string, init: S3RequestInit): Promise<Response>
+  /** Whether it sends `stream`s, of which some bytes are still to come, with their `Content-Length`. @default false */
+  readonly sendsStreams?: boolean
+}
 
 /** A request as `S3Fetch` gets it, signed. */
 export interface S3RequestInit {
@@ -102,6 +107,8 @@ export interface S3RequestInit {
   readonly headers: Headers
   /** As in `RequestInit`; never a stream. */
   readonly body?: Uint8Array<ArrayBuffer> | string
+  /** Instead of `body`, only for who `sendsStreams`: so many bytes, in pieces. What iterating throws ends the request. */
+  readonly stream?: { readonly size: number; readonly pieces: () => AsyncIterable<Uint8Array> }
   /** A redirect is answered as it is: a signature holds for one address. */
   readonly redirect: 'manual'
   /** Gives the request up. */

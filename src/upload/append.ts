@@ -90,6 +90,7 @@ export async function receiveBody(
   const after = await context.store.append(upload, body, {
     atomic,
     bounded: contentLength !== null,
+    ...(contentLength !== null && { contentLength }),
     guard,
     isStopped: () => stop.reason !== null,
     ...(onProgress && { onProgress }),

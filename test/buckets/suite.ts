@@ -7,6 +7,7 @@ import { conditionCases } from './suite-conditions.ts'
 import { keyCases } from './suite-keys.ts'
 import { multipartCases } from './suite-multipart.ts'
 import { objectCases } from './suite-objects.ts'
+import { streamedCases } from './suite-streamed.ts'
 import type { BucketCase } from './suite-support.ts'
 
 export const bucketCases: readonly BucketCase[] = [
@@ -15,4 +16,5 @@ export const bucketCases: readonly BucketCase[] = [
   ...keyCases,
   ...abortCases,
   ...multipartCases,
+  ...streamedCases,
 ]

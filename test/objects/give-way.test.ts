@@ -124,6 +124,32 @@ test('give way: a request waits for memory and the server shuts down; answered w
   assert.equal((await patched).status, 503)
 })
 
+test('give way: a HEAD comes in the middle of a part on its way; answered within a second, with all that came', async () => {
+  const long = data(12 * part)
+  const { bucket, store } = setup({ streams: () => {} })
+  const server = serve({ store, generateId: () => 'b' })
+  const url = await server.create({ 'Upload-Length': String(long.byteLength) })
+  const sent = 9 * part + 100
+  const source = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (let at = 0; at < sent; at += 10_000) controller.enqueue(long.subarray(at, Math.min(at + 10_000, sent)))
+    },
+  })
+  const headers = { 'Upload-Offset': '0', 'Content-Type': octets, 'Content-Length': String(long.byteLength) }
+  const patched = server.send('PATCH', url, { headers, body: source })
+  for (let n = 0; n < 3; n++) await step()
+  const head = await timed(server.send('HEAD', url))
+  assert.deepEqual([head.result.status, head.result.headers.get('upload-offset')], [200, String(sent)])
+  assert.ok(head.ms <= 1000, `the HEAD took ${head.ms} ms`)
+  assert.equal((await patched).status, 423)
+  assert.deepEqual(
+    (await get(another(bucket), 'b')).rest?.parts.map(({ size }) => size),
+    [7 * part, 2 * part + 100],
+  )
+  await timed(finish(store, 'b', long))
+  await assertWhole(bucket, 'b', long)
+})
+
 test('give way: a body of several parts is told to end while it waits for the next one; what is stored is kept', async () => {
   const { bucket, store } = setup({}, { bufferBudget: 3 * part, partConcurrency: 1 })
   await store.create(newUpload('b', bytes.byteLength))

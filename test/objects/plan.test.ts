@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BucketLimits } from '../../src/objects/bucket.ts'
-import { isUsedUp, leastBytes, mayBeShort, partBytes, type PlanState } from '../../src/objects/plan.ts'
+import {
+  isUsedUp,
+  largestStreamedBytes,
+  leastBytes,
+  mayBeShort,
+  partBytes,
+  type PlanState,
+  streamedBytes,
+} from '../../src/objects/plan.ts'
 import { s3Limits } from './simulated-bucket.ts'
 import { random } from './support.ts'
 
@@ -170,3 +178,30 @@ for (const [name, limits] of Object.entries(storages)) {
     }
   })
 }
+
+test('a part on its way while it is filled: what a fast client sends in two seconds, in steps, and no more than comes', () => {
+  const size = (certain: number, mibPerSecond: number, more: Partial<typeof s3Limits> = {}, most = 56 * mib) =>
+    streamedBytes({ ...s3Limits, ...more }, 8 * mib, certain, (mibPerSecond * mib) / 1000, most) / mib
+  assert.equal(size(1000 * mib, 500), 56)
+  assert.equal(size(1000 * mib, 13), 24)
+  assert.equal(size(1000 * mib, 7), 8)
+  assert.equal(size(20 * mib, 500), 20)
+  assert.equal(size(3 * mib, 500), 8)
+  assert.equal(size(1000 * mib, 500, { uniformParts: true }), 8)
+  assert.equal(size(1000 * mib, 500, { maxPartBytes: 30 * mib }), 24)
+  assert.equal(size(1000 * mib, 500, {}, 10 * mib), 8)
+})
+
+test('what memory is there for parts that are on their way while they are filled: a second one can begin', () => {
+  assert.equal(Math.floor(largestStreamedBytes(80 << 20) / (8 << 20)), 7)
+})
+
+test('as many bytes as were planned, or more: always a part, however long the upload is', () => {
+  const length = 200 * 2 ** 30
+  const state = { length, stored: 0, used: 0, first: null }
+  const planned = partBytes(s3Limits, 8 << 20, state)
+  assert.ok(planned > 8 << 20)
+  assert.equal(mayBeShort(s3Limits, 8 << 20, state, planned), true)
+  assert.equal(mayBeShort(s3Limits, 8 << 20, state, planned - 1), false)
+  assert.equal(mayBeShort(s3Limits, 8 << 20, { ...state, used: 9_999 }, planned), false)
+})

@@ -9,6 +9,8 @@ export interface SimulatedOptions {
   readonly limits?: Partial<BucketLimits>
   /** Keeps no bytes of parts and of objects made of them, only their sizes; reading those gives zeros. */
   readonly sizesOnly?: boolean
+  /** Whether it takes parts while they are filled; told of the bytes that have come of one. What it throws ends the call. */
+  readonly streams?: (partNumber: number, bytes: number) => void | Promise<void>
   /** Called before each call takes effect; what it throws is what the call throws. */
   readonly before?: Hook
   /** Called after it took effect; what it throws is what the call throws: an answer that got lost. */
@@ -117,6 +119,24 @@ export function simulatedBucket(options: SimulatedOptions = {}): SimulatedBucket
       }),
     putPart: ({ key, multipartId }, partNumber, bytes, { signal }) =>
       call('putPart', key, signal, () => putPart(multipartId, partNumber, bytes), partNumber),
+    ...(options.streams !== undefined && {
+      streamPart: async ({ key, multipartId }, partNumber, body, { signal }) => {
+        const bytes = new Uint8Array(body.size)
+        let filled = 0
+        const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        aborted.catch(() => {})
+        const pieces = body.pieces()[Symbol.asyncIterator]()
+        for (;;) {
+          const { done, value } = await Promise.race([pieces.next(), aborted])
+          if (done === true) break
+          bytes.set(value, filled)
+          filled += value.byteLength
+          await Promise.race([options.streams?.(partNumber, filled), aborted])
+        }
+        if (filled !== body.size) throw new StoreError('unavailable', `${filled} bytes of ${body.size}`)
+        return call('putPart', key, signal, () => putPart(multipartId, partNumber, bytes), partNumber)
+      },
+    }),
     copyPart: ({ key, multipartId }, partNumber, source, { signal }) =>
       call('copyPart', key, signal, () => {
         const object = objects.get(source.key)

@@ -1,0 +1,53 @@
+import { StoreError } from '../errors.ts'
+import type { PartBody } from './bucket.ts'
+import type { Filling } from './filling.ts'
+
+/** The body of a part that is on its way while it is filled. */
+export interface StreamedBody extends PartBody {
+  /** More bytes are in. */
+  readonly more: () => void
+  /** They will not all come: whoever sends it stops. */
+  readonly giveUp: () => void
+}
+
+/** Fewer bytes are not worth a write of their own. */
+const leastPiece = 256 * 1024
+
+/** @param size Bytes that the part has in the end; all of them may be there. */
+export function streamedBody(part: Filling, size: number): StreamedBody {
+  const controller = new AbortController()
+  const { signal } = controller
+  let waiting: (() => void)[] = []
+
+  const more = (): void => {
+    const all = waiting
+    waiting = []
+    for (const resolve of all) resolve()
+  }
+
+  /** Whether nothing is gained by waiting for more. */
+  const isWorth = (at: number, { byteLength }: Uint8Array): boolean =>
+    byteLength >= leastPiece || at + byteLength === size || (byteLength > 0 && (at + byteLength) % part.step === 0)
+
+  async function* pieces(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let at = 0; at < size;) {
+      signal.throwIfAborted()
+      const piece = part.piece(at)
+      if (isWorth(at, piece)) {
+        yield piece
+        at += piece.byteLength
+      } else await new Promise<void>((resolve) => waiting.push(resolve))
+    }
+  }
+
+  return {
+    size,
+    pieces,
+    signal,
+    more,
+    giveUp() {
+      controller.abort(new StoreError('unavailable', 'The part is given up: its bytes do not come'))
+      more()
+    },
+  }
+}
