@@ -72,7 +72,7 @@ uppy.on('upload-error', (file, _error, response) => {
 for (const event of ['upload-progress', 'upload-success', 'pause-all', 'cancel-all'] as const) {
   uppy.on(event, () => sayWaiting(null))
 }
-showSpeed(uppy, find('#speed'))
+const beginSpeed = showSpeed(uppy, find('#speed'))
 offerParts()
 find('#about').textContent =
   `Uploads go to ${new URL(settings.endpoint, location.href).href} by tus 1.0 (${settings.extensions.join(', ')}).`
@@ -91,6 +91,7 @@ function reasonOf(status = 0, text = ''): string {
 
 /** Says why nothing moves while an upload waits for its next attempt; null = it moves. */
 function sayWaiting(reason: string | null): void {
+  if (reason !== null) beginSpeed()
   find('#waiting').textContent = reason === null ? '' : `Trying again: ${reason}.`
 }
 

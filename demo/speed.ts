@@ -1,8 +1,11 @@
 import type { Body, Meta, Uppy } from '@uppy/core'
 import { createMeter, formatDuration, formatSize } from '../src/node/client/units.ts'
 
-/** Shows how fast all uploads are together, and how long they take at that. */
-export function showSpeed<M extends Meta, B extends Body>(uppy: Uppy<M, B>, place: HTMLElement): void {
+/**
+ * Shows how fast all uploads are together, and how long they take at that.
+ * @returns What is to be called when nothing moves: rate and time left begin anew.
+ */
+export function showSpeed<M extends Meta, B extends Body>(uppy: Uppy<M, B>, place: HTMLElement): () => void {
   let meter = createMeter()
   let timer: ReturnType<typeof setInterval> | undefined
   const sums = () => {
@@ -32,11 +35,11 @@ export function showSpeed<M extends Meta, B extends Body>(uppy: Uppy<M, B>, plac
     timer ??= setInterval(show, 500)
   })
   // What stood still would count as slow.
-  for (const event of ['pause-all', 'resume-all', 'upload-pause'] as const) {
-    uppy.on(event, () => {
-      meter = createMeter()
-      show()
-    })
+  const begin = () => {
+    meter = createMeter()
+    show()
   }
+  for (const event of ['pause-all', 'resume-all', 'upload-pause'] as const) uppy.on(event, begin)
   for (const event of ['complete', 'cancel-all'] as const) uppy.on(event, stop)
+  return begin
 }

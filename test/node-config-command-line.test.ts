@@ -19,6 +19,7 @@ test('an unknown variable or flag is refused with the nearest one that is known'
     'FILELOFT_S3_BUCKET_NAME_XYZ is no variable of fileloft',
   ])
   assert.deepEqual(problemsOf({}, ['--max-szie=1']), ['--max-szie is no flag of fileloft; --max-size may be meant'])
+  assert.deepEqual(problemsOf({}, ['--port=8081']), ['--port is no flag of fileloft; --bind may be meant'])
   assert.deepEqual(problemsOf({}, ['chekc']), ['"chekc" is no command; check may be meant'])
   assert.deepEqual(problemsOf({}, ['check', 'more']), ['"more" is one word too many'])
   assert.deepEqual(problemsOf({}, ['--max-size', '--enable-download']), ['--max-size needs a value'])

@@ -55,6 +55,13 @@ interface Source {
 const commands = ['serve', 'check', 'health', 'sweep', 'sign', 'upload', 'hooks', 'import'] as const
 const entries = Object.entries(variables) as [keyof Settings, Variable<unknown>][]
 const names = entries.map(([, { name }]) => name)
+/** What other servers call it, which nothing here is like. */
+const elsewhere = new Map([
+  ['port', 'bind'],
+  ['host', 'bind'],
+  ['dir', 'data-dir'],
+  ['upload-dir', 'data-dir'],
+])
 
 /**
  * Reads the command line and the environment; a flag wins over its variable.
@@ -282,7 +289,7 @@ function readArguments(args: readonly string[]): {
     }
     const variable = entries.find(([, { name }]) => flagOf(name) === flag)?.[1]
     if (variable === undefined) {
-      const near = nearest(flag, [...names.map(flagOf), 'help', 'version'])
+      const near = elsewhere.get(flag) ?? nearest(flag, [...names.map(flagOf), 'help', 'version'])
       problems.push(`${rawName} is no flag of fileloft${suggestion(near && `--${near}`)}`)
     } else if (flags.has(variable.name)) {
       problems.push(`--${flag} is given twice`)

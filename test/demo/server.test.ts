@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { readCommandLine } from '../../src/node/config.ts'
 import { runCli } from '../cli-support.ts'
 import { temporaryFolder } from '../clients/support.ts'
 import { startServer } from '../support/server.ts'
@@ -12,6 +13,16 @@ import { buildPage } from './support.ts'
 
 const root = join(import.meta.dirname, '../..')
 before(buildPage)
+
+test('npm run demo: for this machine alone, with all that the page can show', async () => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: { demo: string } }
+  const [, flags = ''] = scripts.demo.split('src/node/cli.ts ')
+  const { config } = readCommandLine(flags.split(' '), {})
+  assert.deepEqual(config.bind, { host: '127.0.0.1', port: 8080 })
+  const { demo, enableDownload, enableConcatenation, disableTermination } = config
+  assert.deepEqual([demo, enableDownload, enableConcatenation, disableTermination], [true, true, true, false])
+  assert.deepEqual(config.warnings, [])
+})
 
 test('off by default: nothing at /', async () => {
   await using server = await startServer()

@@ -50,6 +50,23 @@ describe('uploads on the page of FILELOFT_DEMO', { skip: skipWithoutChromium }, 
     })
   }
 
+  test('the server stops in mid-upload: said, with neither a rate nor a time left, until it is back', async () => {
+    await using proxy = await startBreakingProxy(stage.server.port, [{ kind: 'stall', at: 20 * MiB }])
+    await using demo = await openDemo(stage.browser, proxy.origin)
+    await demo.choose(stage.big.path)
+    await demo.button('Upload 1 file').click()
+    await proxy.reached(1)
+    await demo.page.getByText(/ left$/).waitFor()
+    await stage.server.stop('SIGKILL')
+    proxy.breakAll('cut')
+    await demo.page.getByText('Trying again: the server does not answer, or the network is gone.').waitFor()
+    assert.match((await demo.page.locator('#speed').textContent()) ?? '', /^[\d.]+ MiB of 40 MiB$/)
+    await stage.server.restart()
+    await demo.complete()
+    assert.equal(await demo.page.getByText('Trying again').count(), 0)
+    await assertStored(stage.server, await demo.urlOf('big.bin'), stage.big)
+  })
+
   for (const how of ['reload', 'new tab'] as const) {
     test(`left in mid-upload, come back (${how}): files are still there, it goes on`, async () => {
       await using proxy = await startBreakingProxy(stage.server.port, [{ kind: 'stall', at: 20 * MiB }])

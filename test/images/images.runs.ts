@@ -73,6 +73,9 @@ for (const [backend, openStorage] of Object.entries(storages)) {
       assert.equal(labels['org.opencontainers.image.title'], 'fileloft')
       assert.equal(labels['org.opencontainers.image.version'], version)
       assert.equal(labels['org.opencontainers.image.licenses'], 'MIT')
+      assert.equal(labels['org.opencontainers.image.base.name'], 'docker.io/library/debian:trixie-slim')
+      assert.match(labels['org.opencontainers.image.description'] ?? '', /tus server/)
+      assert.ok('org.opencontainers.image.revision' in labels)
       const variables = config.Env.filter((each) => each.startsWith('FILELOFT_')).sort()
       assert.deepEqual(variables, [
         ...(backend === 'fs' ? [] : [`FILELOFT_BACKEND=${backend}`]),
