@@ -1,7 +1,12 @@
 /** Lines of the log on their way, gathered. */
 import assert from 'node:assert/strict'
+import { openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { mock, test } from 'node:test'
+import { parseFilter } from '../src/node/filter.ts'
 import { lineBatches } from '../src/node/line-batches.ts'
+import { createLogs } from '../src/node/logger.ts'
+import { temporaryDirectory } from './cli-support.ts'
 
 test('lineBatches: all lines, whole and in order, of any length and script; what was sent stays as it was', () => {
   const sent: Uint8Array[] = []
@@ -35,3 +40,21 @@ test('lineBatches: a line that is alone is sent after a tenth of a second', () =
     mock.timers.reset()
   }
 })
+
+for (const format of ['text', 'json'] as const) {
+  test(`lines that another thread has logged, as ${format}: written like those of this one`, async () => {
+    using directory = temporaryDirectory()
+    const file = join(directory.path, 'log')
+    const logs = createLogs({ filter: parseFilter('info'), format, colors: false, fd: openSync(file, 'w') })
+    const line = (id: string) => `{"level":"info","time":"2026-11-27T00:00:00.000Z","id":"${id}","msg":"request"}\n`
+    logs.server.info({ id: 'größe' }, 'here')
+    logs.write(Buffer.from(line('größe') + line('two')))
+    await logs.flush()
+    const written = readFileSync(file, 'utf8').trimEnd().split('\n')
+    assert.equal(written.length, 3, written.join('\n'))
+    const expected =
+      format === 'json' ? /"id":"größe".*"msg":"(here|request)"\}$/ : /INFO: (here|request) \{"id":"größe"\}$/
+    for (const each of written.slice(0, 2)) assert.match(each, expected)
+    assert.match(written[2] ?? '', /two/)
+  })
+}

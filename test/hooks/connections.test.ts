@@ -1,11 +1,15 @@
 /** The connections over which webhooks go. */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
+import { readFileSync } from 'node:fs'
+import { createServer, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
+import { makeCertificate, temporaryDirectory } from '../cli-support.ts'
 import { listen, stop } from '../node-support.ts'
 import { startServer } from '../support/server.ts'
-import { create, idOf } from './client.ts'
+import { create, idOf, post } from './client.ts'
+import { startReceiver } from './receiver.ts'
 
 /** A receiver that agrees to everything, with a body of so many bytes. */
 async function startCounting(size: number) {
@@ -63,5 +67,72 @@ test('a receiver whose answer to what is only told has no end: its connection is
     await closed.promise
   } finally {
     await stop(server)
+  }
+})
+
+test('https: a receiver whose certificate is trusted hears of everything, another one nothing; no redirect leads to http', async () => {
+  using directory = temporaryDirectory()
+  const { cert, key } = makeCertificate(directory.path, 'receiver')
+  await using plain = await startReceiver()
+  const types: string[] = []
+  let isMoved = false
+  const receiver = createTlsServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, response) => {
+    let body = ''
+    request.on('data', (chunk) => (body += String(chunk)))
+    request.on('end', () => {
+      types.push((JSON.parse(body) as { Type: string }).Type)
+      if (isMoved) response.writeHead(307, { Location: plain.url }).end()
+      else response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')
+    })
+  })
+  const port = await listen(receiver)
+  const env = {
+    FILELOFT_HOOKS_URL: `https://127.0.0.1:${port}/hooks?token=hunter2`,
+    FILELOFT_HOOKS_EVENTS: 'pre-create',
+    FILELOFT_HOOKS_RETRIES: '0',
+  }
+  try {
+    await using wary = await startServer({ env })
+    assert.equal((await post(wary.url, { 'Upload-Length': '5' })).status, 500)
+    await wary.logged(({ err }) => /cannot be reached: .*SELF_SIGNED_CERT/.test(JSON.stringify(err ?? '')))
+    assert.deepEqual(types, [])
+
+    await using server = await startServer({ env: { ...env, NODE_EXTRA_CA_CERTS: cert } })
+    await create(server.url, 5)
+    assert.deepEqual(types, ['pre-create'])
+    isMoved = true
+    assert.equal((await post(server.url, { 'Upload-Length': '5' })).status, 500)
+    await server.logged(({ err }) => JSON.stringify(err ?? '').includes('it answered 307'))
+    assert.deepEqual(plain.deliveries, [])
+    // Its query may be what the receiver knows us by.
+    for (const { log } of [wary, server]) assert.ok(!log.join('\n').includes('hunter2'), log.join('\n'))
+  } finally {
+    await stop(receiver)
+  }
+})
+
+test('an answer that breaks off, and one that never ends: 500, the reason in the log', async () => {
+  let answer: (response: ServerResponse) => void = () => {}
+  const receiver = createServer((request, response) => {
+    request.resume().on('end', () => {
+      response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '100' })
+      response.write('{', () => answer(response))
+    })
+  })
+  const port = await listen(receiver)
+  try {
+    const env = {
+      FILELOFT_HOOKS_URL: `http://127.0.0.1:${port}/`,
+      FILELOFT_HOOKS_RETRIES: '0',
+      FILELOFT_HOOKS_TIMEOUT: '1',
+    }
+    await using server = await startServer({ env })
+    assert.equal((await post(server.url, { 'Upload-Length': '5' })).status, 500)
+    await server.logged(({ err }) => JSON.stringify(err ?? '').includes('failed: no answer within 1 s'))
+    answer = (response) => response.destroy()
+    assert.equal((await post(server.url, { 'Upload-Length': '5' })).status, 500)
+    await server.logged(({ err }) => JSON.stringify(err ?? '').includes('failed: its answer broke off: '))
+  } finally {
+    await stop(receiver)
   }
 })
