@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { Readable } from 'node:stream'
 import { StoreError } from '../errors.ts'
 import type { Bucket, CallOptions, Multipart } from '../objects/bucket.ts'
 import type { GcsOptions } from '../stores/gcs.ts'
@@ -141,11 +140,6 @@ export function gcsBucket(given: GcsOptions): Bucket {
     putPart: (multipart, partNumber, bytes, options) =>
       call(`putPart ${multipart.key} ${partNumber}`, options, () =>
         insertPart(multipart, partNumber, [bytes], bytes.byteLength, options),
-      ),
-
-    streamPart: (multipart, partNumber, { size, pieces }, options) =>
-      call(`putPart ${multipart.key} ${partNumber}`, options, () =>
-        insertPart(multipart, partNumber, { stream: Readable.from(pieces()), size }, size, options),
       ),
 
     copyPart: (multipart, partNumber, { key, range }, options) =>

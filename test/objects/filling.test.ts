@@ -6,7 +6,7 @@ import { fill } from '../../src/objects/filling.ts'
 import { streamedBody } from '../../src/objects/streamed.ts'
 import { data, kib } from './support.ts'
 
-const step = 1024 * kib
+const step = 4096 * kib
 
 async function begin(filled = 0) {
   const buffers = createBuffers(100 * step, 50 * step)
@@ -41,18 +41,18 @@ test('the body of a part: pieces worth a write, in their order; a second reader 
   const { part, bytes, take } = await begin()
   const body = streamedBody(part, step + 300)
   const first = body.pieces()[Symbol.asyncIterator]()
-  part.add(bytes.subarray(0, 300 * kib))
-  assert.deepEqual((await first.next()).value, bytes.subarray(0, 300 * kib))
+  part.add(bytes.subarray(0, 1200 * kib))
+  assert.deepEqual((await first.next()).value, bytes.subarray(0, 1200 * kib))
   const waiting = first.next()
   let isThere = false
   void waiting.then(() => (isThere = true))
-  part.add(bytes.subarray(300 * kib, 301 * kib))
+  part.add(bytes.subarray(1200 * kib, 1201 * kib))
   body.more()
   await new Promise(setImmediate)
   assert.equal(isThere, false, 'a kibibyte is not worth a write')
-  part.add(bytes.subarray(301 * kib))
+  part.add(bytes.subarray(1201 * kib))
   body.more()
-  assert.deepEqual((await waiting).value, bytes.subarray(300 * kib, step))
+  assert.deepEqual((await waiting).value, bytes.subarray(1200 * kib, step))
   const last = first.next()
   part.grow(await take())
   part.add(bytes.subarray(step), step + 300)
