@@ -8,6 +8,7 @@ import { partNumbers } from './claims.ts'
 import { commit, type Engine, lostMultipart, mayForget, multipartOf, restOf, takeBack, tooLong } from './engine.ts'
 import { isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, type PlanState } from './plan.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, type StoredPart, unrecorded, upToGap } from './record.ts'
+import { confirm } from './recent.ts'
 import { recordWith } from './tails.ts'
 import { createWaits } from './waits.ts'
 
@@ -309,6 +310,7 @@ export function gather(
   async function putSingle(own: Uint8Array<ArrayBuffer>): Promise<void> {
     buffer = null
     await guard?.()
+    committed = await confirm(engine, committed)
     await putWhole(engine, committed, own.subarray(0, filled))
   }
 
@@ -355,17 +357,17 @@ export function gather(
       }
       const whole = offset === length
       if (whole || mayBeShort(limits, partSize, planState(), filled)) await send()
-      await settle()
+      const [present] = await Promise.all([whole ? confirm(engine, committed) : committed, settle()])
       assertFine()
       const done = contiguous()
       if (!whole) await record({ parts: done, tail: buffer?.slice(0, filled) ?? nothing.tail })
       if (whole || atomic) onProgress?.(offset)
       return whole
         ? {
-            ...committed,
+            ...present,
             offset,
             multipartId,
-            nextPart: Math.max(committed.nextPart, numbers.used + 1),
+            nextPart: Math.max(present.nextPart, numbers.used + 1),
             tailBytes: 0,
             rest: { parts: done, tail: nothing.tail },
           }
