@@ -288,11 +288,11 @@ export function gather(
     filled = 0
   }
 
-  /** Nothing runs beside any more, and nothing is on its way. */
-  async function settle(): Promise<void> {
+  /** Nothing runs beside any more, and nothing is on its way. @param landing Else the last parts may be, if all is sent. */
+  async function settle(landing = true): Promise<void> {
     ending = true
     while (busy !== null) await busy
-    await until(() => inFlight === 0)
+    if (landing || buffer !== null || position() !== length) await until(() => inFlight === 0)
   }
 
   function assertFine(): void {
@@ -344,7 +344,7 @@ export function gather(
     },
 
     async end() {
-      await settle()
+      await settle(false)
       assertFine()
       if (gaveUp && atomic) throw new TusError('body_incomplete', 'Told to give way; send the bytes again')
       const offset = position()

@@ -90,8 +90,8 @@ async function requireFitting(context: Context, id: string, incoming: Incoming, 
  * @throws TusError what it says; 423 where the body was measured by another one.
  */
 async function recheck(context: Context, recalled: Upload, incoming: Incoming, error: unknown): Promise<void> {
-  // That is told as it is, and need not be asked for a record.
-  if (error instanceof StoreError && error.code === 'unavailable') return
+  // A failure of the storage is told as it is.
+  if (!(error instanceof TusError) && !(error instanceof StoreError && error.code === 'lock_lost')) return
   const { length, createdAt } = await requireFitting(context, recalled.id, incoming)
   if (length !== recalled.length || createdAt !== recalled.createdAt)
     throw new TusError('locked', undefined, { cause: error })
