@@ -1,3 +1,4 @@
+import { isPerRequest } from '../platform.ts'
 import { type Engine, overtaken } from './engine.ts'
 import type { ObjectUpload } from './record.ts'
 import type { Tails } from './tails.ts'
@@ -53,6 +54,7 @@ export function createRecent(tails: Tails, ms = longestMs): Recent {
   /** The oldest comes first. */
   const kept = new Map<string, Kept>()
   let used = 0
+  let timer: ReturnType<typeof setTimeout> | undefined
 
   const remove = (id: string): void => {
     used -= kept.get(id)?.bytes ?? 0
@@ -67,6 +69,18 @@ export function createRecent(tails: Tails, ms = longestMs): Recent {
     }
   }
 
+  /** What nobody has come back for goes though nobody else comes, either. A Worker's timers end with their request. */
+  const watch = (): void => {
+    if (timer !== undefined || kept.size === 0 || isPerRequest) return
+    timer = setTimeout(() => {
+      timer = undefined
+      trim()
+      watch()
+    }, ms)
+    // It keeps no process alive; not every runtime has timers that could.
+    if (typeof timer === 'object' && 'unref' in timer) timer.unref()
+  }
+
   return {
     keep(upload) {
       remove(upload.id)
@@ -78,6 +92,7 @@ export function createRecent(tails: Tails, ms = longestMs): Recent {
       kept.set(upload.id, { upload: { ...upload, isRecalled: true }, bytes, until: Date.now() + ms })
       used += bytes
       trim()
+      watch()
     },
     take(id) {
       const found = kept.get(id)

@@ -8,6 +8,7 @@ import {
   another,
   body,
   clearLeftovers,
+  collected,
   data,
   gate,
   get,
@@ -185,6 +186,23 @@ describe('requests to the storage', () => {
       [undefined, undefined, tail.byteLength, tail.byteLength],
     )
     assert.equal(store.recall('d'), null, 'it is handed out once')
+  })
+
+  test('what is remembered: for a while, and its memory goes after that though nobody comes', async (context) => {
+    context.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+    const bucket = simulatedBucket({ limits: smallLimits })
+    const store = another(bucket)
+    const create = async (id: string) => void (await store.create({ ...planned, id }))
+    await create('a')
+    context.mock.timers.tick(59_000)
+    assert.equal(store.recall('a')?.offset, 0)
+    await create('b')
+    context.mock.timers.tick(60_000)
+    assert.equal(store.recall('b'), null)
+    const held = new WeakRef((await store.append(await get(store, 'a'), body(data(9000)))).rest?.tail ?? {})
+    context.mock.timers.tick(120_000)
+    context.mock.timers.reset()
+    await collected(() => held.deref() === undefined)
   })
 
   test('what is remembered: not of an upload that is whole, removed, final, or failed', async () => {
