@@ -126,8 +126,15 @@ export interface Store<U extends Upload = Upload> {
   get(id: string, intent?: 'append'): Promise<U | null>
 
   /**
+   * The record as this process itself wrote it last, without asking the storage, or null where that is not remembered. It
+   * may be out of date, or its upload gone. So nobody is told of it, and if `append` to it then finds that the record is
+   * another one, it throws a StoreError with code `lock_lost` and has changed nothing. Called with the lock held.
+   */
+  recall?(id: string): U | null
+
+  /**
    * Writes the body's bytes from `upload.offset` on and returns the record with its new offset. `upload` is what `get`
-   * returned, so nothing is fetched twice. The caller caps the body: it never yields more than fits the length.
+   * (or `recall`) returned, so nothing is fetched twice. The caller caps the body: it never yields more than fits the length.
    */
   append(upload: U, body: AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<U>
 

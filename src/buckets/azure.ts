@@ -25,6 +25,8 @@ const limits = {
   maxParts: 50_000,
   uniformParts: false,
   partsReplace: false,
+  // All blocks or none are committed, and the name of each stands for its bytes alone.
+  completesExactly: true,
   maxPutBytes: 5000 * mebibyte,
   maxObjectBytes: 50_000 * 4000 * mebibyte,
 }

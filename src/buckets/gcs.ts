@@ -79,6 +79,7 @@ export function gcsBucket(given: GcsOptions): Bucket {
       maxParts: 10_000,
       uniformParts: false,
       partsReplace: false,
+      completesExactly: true,
       maxPutBytes: 5 * tebibyte,
       maxObjectBytes: 5 * tebibyte,
     },

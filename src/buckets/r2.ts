@@ -20,6 +20,7 @@ const limits: BucketLimits = {
   maxParts: 10_000,
   uniformParts: true,
   partsReplace: true,
+  completesExactly: false,
   maxPutBytes: 32 * mib,
   maxObjectBytes: 10_000 * 32 * mib,
 }

@@ -161,6 +161,8 @@ function limitsOf({ address }: S3Client, uniformParts: boolean | undefined): Buc
     maxParts: 10_000,
     uniformParts: uniformParts ?? address.r2,
     partsReplace: true,
+    // The answer does not tell the size.
+    completesExactly: false,
     maxPutBytes: 5 * gib,
     maxObjectBytes: address.aws ? 10_000 * 5 * gib : 5 * 1024 * gib,
   }

@@ -2,6 +2,7 @@ import type { AppendOptions } from '../store.ts'
 import { type Engine, mayForget, restOf, tooLong } from './engine.ts'
 import { gather } from './gather.ts'
 import { nothing, type ObjectUpload, type Rest } from './record.ts'
+import { confirm } from './recent.ts'
 import { hold } from './tails.ts'
 
 /** A body on its way into parts, as `appendBody` drives it. */
@@ -31,7 +32,7 @@ export async function appendBody(
       const result = await gathering.next(iterator)
       // From here on it goes to a buffer, or waits in the record for one.
       if (mayForget(options)) release()
-      if (result.done === true) return await gathering.end()
+      if (result.done === true) return await confirm(engine, await gathering.end())
       await gathering.add(result.value)
       options.freeChunk?.(result.value)
     }
@@ -59,6 +60,7 @@ async function begin(
   const rest = await restOf(engine, upload)
   const tailBytes = rest.tail.byteLength
   const release = hold(engine.tails, tailBytes)
+  engine.recent.trim()
   // The caller keeps its record to the end.
   if (mayForget(options) || release === null) (upload as { rest: Rest | null }).rest = null
   const before = { ...upload, tailBytes, rest: release === null ? { ...rest, tail: nothing.tail } : rest }

@@ -1,6 +1,6 @@
 import { StoreError } from '../errors.ts'
 import { type Engine, lostMultipart, multipartOf, overtaken, readRecord, restOf } from './engine.ts'
-import type { ObjectUpload } from './record.ts'
+import { type ObjectUpload, sizeOf } from './record.ts'
 
 /**
  * Makes the finished object out of an upload's bytes, which are all there. Done again after a crash it finds the object
@@ -26,6 +26,7 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<vo
   }
   const outcome = await calls.complete(multipart, named, headers)
   if (outcome !== 'completed') return recognise(engine, upload)
+  if (engine.limits.completesExactly && sizeOf({ parts, tail }) === upload.offset) return
   const object = await calls.head(key)
   if (object?.size !== upload.offset) {
     throw new StoreError('corrupt', `The object ${key} has ${object?.size ?? 'no'} bytes, its upload ${upload.offset}`)

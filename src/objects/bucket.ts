@@ -106,6 +106,8 @@ export interface BucketLimits {
    * its etag, and numbers only say in which order they are listed.
    */
   readonly partsReplace: boolean
+  /** Whether `complete` says `completed` only of an object that surely has all bytes of the parts; else that is looked at. */
+  readonly completesExactly: boolean
   /** Most bytes of an object stored by `put`. */
   readonly maxPutBytes: number
   /** Most bytes of an object. */

@@ -5,6 +5,7 @@ import type { Claims } from './claims.ts'
 import type { Keys } from './keys.ts'
 import type { StorageObserver } from './observer.ts'
 import { formatRecord, nothing, type ObjectUpload, parseRecord, type Rest } from './record.ts'
+import type { Recent } from './recent.ts'
 import type { Calls } from './retry.ts'
 import type { AppendOptions } from '../store.ts'
 import type { Tails } from './tails.ts'
@@ -19,6 +20,7 @@ export interface Engine {
   readonly buffers: Buffers
   readonly tails: Tails
   readonly claims: Claims
+  readonly recent: Recent
   /** Bytes that a part shall have. */
   readonly partSize: number
   /** Most bytes of a part of an upload that is alone and comes quickly. */
@@ -57,7 +59,7 @@ export async function restOf(engine: Engine, upload: ObjectUpload): Promise<Rest
 }
 
 /** What a commit may change. */
-export type Change = Partial<Omit<ObjectUpload, 'id' | 'version' | 'revision' | 'tailBytes' | 'rest'>>
+export type Change = Partial<Omit<ObjectUpload, 'id' | 'version' | 'revision' | 'tailBytes' | 'rest' | 'isRecalled'>>
 
 /**
  * Replaces the record, provided that it still is what `upload` was read from.
@@ -65,7 +67,8 @@ export type Change = Partial<Omit<ObjectUpload, 'id' | 'version' | 'revision' | 
  */
 export async function commit(engine: Engine, upload: ObjectUpload, change: Change, rest: Rest): Promise<ObjectUpload> {
   const { calls, keys } = engine
-  const next = { ...upload, ...change, revision: newRevision(), tailBytes: rest.tail.byteLength, rest }
+  const { isRecalled: _, ...before } = upload
+  const next = { ...before, ...change, revision: newRevision(), tailBytes: rest.tail.byteLength, rest }
   const version = await calls.put(keys.record(upload.id), formatRecord(next, rest), { ifMatch: upload.version })
   const written = { ...next, version: version ?? (await ownVersion(engine, next)) }
   engine.claims.follow(upload, written)

@@ -7,6 +7,7 @@ import { commit, type Engine, mayForget, multipartOf, restOf, takeBack, tooLong 
 import { fill, type Filling } from './filling.ts'
 import { outgoing, type Streamed } from './outgoing.ts'
 import { isScarce, isUsedUp, largerBytes, leastBytes, mayBeShort, partBytes, streamedBytes } from './plan.ts'
+import { confirm } from './recent.ts'
 import { nothing, type ObjectUpload, type Rest, sizeOf, unrecorded } from './record.ts'
 import { recordWith } from './tails.ts'
 
@@ -57,12 +58,10 @@ export function gather(
   let busy: Promise<void> | null = null
   /** The body has ended: what is left to do is done in its order, with nothing beside it. */
   let ending = false
-  let ticks = 0
-  let looked = 0
+  let [ticks, looked, bytesPerMs] = [0, 0, 0]
   /** Whether bytes have come since it was looked. */
   let moving = false
   let told = before.offset
-  let bytesPerMs = 0
   const out = outgoing(engine, {
     upload: { ...before, rest: null },
     found: before.rest.parts,
@@ -297,12 +296,12 @@ export function gather(
     part = null
   }
 
-  /** Nothing runs beside any more, and nothing is on its way. */
-  async function settle(): Promise<void> {
+  /** Nothing runs beside any more, and nothing is on its way. @param landing Else the last parts may be, if all is sent. */
+  async function settle(landing = true): Promise<void> {
     ending = true
     while (busy !== null) await busy
     giveUpStream()
-    await until(() => out.inFlight === 0)
+    if (landing || part !== null || position() !== length) await until(() => out.inFlight === 0)
   }
 
   /** The upload as it is in the bucket, where the tail may be that this process has let go of. */
@@ -318,6 +317,7 @@ export function gather(
     part = null
     try {
       await guard?.()
+      committed = await confirm(engine, committed)
       await putWhole(engine, committed, own.front(own.filled))
       own.give()
     } finally {
@@ -353,7 +353,7 @@ export function gather(
     },
 
     async end() {
-      await settle()
+      await settle(false)
       assertFine()
       if (gaveUp && atomic) throw new TusError('body_incomplete', 'Told to give way; send the bytes again')
       const offset = position()
@@ -365,12 +365,11 @@ export function gather(
       }
       const whole = offset === length
       if (whole || mayBeShort(limits, partSize, planState(), part?.filled ?? 0)) await send()
-      await settle()
+      const [present] = await Promise.all([whole ? confirm(engine, committed) : committed, settle()])
       assertFine()
-      const done = contiguous()
-      if (!whole) await record({ parts: done, tail: tailNow().slice() })
+      if (!whole) await record({ parts: contiguous(), tail: tailNow().slice() })
       if (whole || atomic) onProgress?.(offset)
-      return whole ? out.whole(committed) : committed
+      return whole ? out.whole(present) : committed
     },
 
     async fail() {

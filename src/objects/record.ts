@@ -39,6 +39,8 @@ export interface ObjectUpload extends Upload {
   readonly tailBytes: number
   /** Where the bytes up to the offset are; null when that was not read along. */
   readonly rest: Rest | null
+  /** Whether this was not read for the request but is what this process wrote last (recent.ts). @default false */
+  readonly isRecalled?: boolean
 }
 
 export interface Rest {

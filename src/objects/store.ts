@@ -16,6 +16,7 @@ import { leftoverMultiparts } from './leftovers.ts'
 import { observed, type StorageObserver } from './observer.ts'
 import { largestBytes, largestStreamedBytes } from './plan.ts'
 import { readObject } from './read.ts'
+import { createRecent } from './recent.ts'
 import { formatRecord, isCompletedSize, nothing, type ObjectUpload, type Rest, unrecorded } from './record.ts'
 import { limited, retrying, type RetryOptions } from './retry.ts'
 
@@ -74,7 +75,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
   const { observer } = options
   const bucket = observer === undefined ? plainBucket : observed(plainBucket, observer)
   const engine = createEngine(bucket, options)
-  const { calls, keys } = engine
+  const { calls, keys, recent } = engine
   /**
    * Where what a caller still has in hand carries what its record has become since; copies of it do not. A WeakMap would
    * keep each of them until the old objects are collected.
@@ -88,6 +89,12 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
     await calls.delete(keys.data(upload.id))
     await removeMarkers(engine, upload)
     engine.claims.drop(upload.id)
+  }
+
+  /** Remembers what is to be appended to; nothing is to a final upload. */
+  function keep(upload: ObjectUpload): ObjectUpload {
+    if (upload.offset !== upload.length && upload.concat?.type !== 'final') recent.keep(upload)
+    return upload
   }
 
   return {
@@ -121,24 +128,35 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
       const key = keys.record(upload.id)
       const version = await calls.put(key, formatRecord(created, nothing), { ifNoneMatch: '*' })
       engine.claims.keep(created, { next: 1, end: created.nextPart })
-      if (version !== null) return { ...created, version }
+      if (version !== null) return keep({ ...created, version })
       try {
-        return { ...created, version: await ownVersion(engine, created) }
+        return keep({ ...created, version: await ownVersion(engine, created) })
       } catch (error) {
         if (error instanceof StoreError && error.code === 'lock_lost') throw taken(bucket, upload.id)
         throw error
       }
     },
 
-    get: async (id, intent) => (isStorable(id) ? readRecord(engine, id, intent === 'append') : null),
+    async get(id, intent) {
+      if (!isStorable(id)) return null
+      const upload = await readRecord(engine, id, intent === 'append')
+      recent.drop(id, upload)
+      return upload
+    },
 
-    append: (upload, body, appendOptions = {}) => appendBody(engine, present(upload), body, appendOptions),
+    recall: (id) => recent.take(id),
+
+    async append(upload, body, appendOptions = {}) {
+      recent.drop(upload.id)
+      return keep(await appendBody(engine, present(upload), body, appendOptions))
+    },
 
     async update(upload, change) {
+      recent.drop(upload.id)
       const now = present(upload)
       const changed = { ...now, ...change }
       if (!changed.completed || now.completed)
-        return commit(engine, now, change, now.stored ? nothing : await restOf(engine, now))
+        return keep(await commit(engine, now, change, now.stored ? nothing : await restOf(engine, now)))
       if (changed.offset !== changed.length) {
         throw new StoreError(
           'corrupt',
@@ -151,6 +169,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
     },
 
     async sync(upload) {
+      recent.drop(upload.id)
       const now = present(upload)
       if ((now.stored && now.rest !== unrecorded) || now.offset !== now.length) return
       await assemble(engine, now)
@@ -159,6 +178,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
     },
 
     async terminate(upload) {
+      recent.drop(upload.id)
       await remove(present(upload))
       // Last: what was only half removed can be removed once more.
       await calls.delete(keys.record(upload.id))
@@ -223,6 +243,7 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     },
     budget: bufferBudget,
   })
+  const tails = { held: 0, recording: 0, most: bufferBudget * 0.1 }
   return {
     bucket,
     calls: retrying(bucket, options.retry, observer),
@@ -230,8 +251,9 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
     keys: objectKeys(infoPrefix),
     limits: bucket.limits,
     buffers,
-    tails: { held: 0, recording: 0, most: bufferBudget * 0.1 },
+    tails,
     claims: createClaims(),
+    recent: createRecent(tails),
     partSize,
     largestPart: largestBytes(buffers.alone, partConcurrency),
     largestStreamed: largestStreamedBytes(buffers.alone),

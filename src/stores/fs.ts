@@ -58,7 +58,9 @@ export interface FileStoreOptions {
  *
  * @throws TypeError when an option is not usable. Nothing is read or written before the first use.
  */
-export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUpload>, 'leftovers' | 'maxLength'>> {
+export function fileStore(
+  options: FileStoreOptions,
+): Required<Omit<Store<FileUpload>, 'recall' | 'leftovers' | 'maxLength'>> {
   const { directory: path, sync = 'complete' } = options
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
     throw new TypeError('fileStore: directory must be a path')

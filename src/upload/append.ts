@@ -1,10 +1,10 @@
 import { type Checksum, type ChecksumAlgorithm, verify } from '../body/checksum.ts'
 import { type Cut, cutError, receive } from '../body/receive.ts'
-import { TusError } from '../errors.ts'
+import { StoreError, TusError } from '../errors.ts'
 import type { Upload, UploadChange } from '../store.ts'
 import { joinFinalsOf } from './concatenate.ts'
 import type { Caller } from './caller.ts'
-import { checkAccess, checkLimit, type Context, limitOf, requireUpload } from './context.ts'
+import { checkAccess, checkLimit, type Context, isExpired, limitOf, requireUpload } from './context.ts'
 import { finish, type FinishStage } from './finish.ts'
 import { type Hold, withLock } from './lock.ts'
 import { progressReporter, settleProgress, stopLate } from './progress.ts'
@@ -38,17 +38,14 @@ export interface Received {
 export async function append(context: Context, id: string, incoming: Incoming): Promise<Upload> {
   if (context.hooks.onAccess !== undefined) await checkAccess(context, id, 'append', incoming.caller)
   const appended = await withLock(context, id, async (hold) => {
-    const upload = await requireUpload(context, id, 'append')
-    if (upload.concat?.type === 'final') throw new TusError('final_upload')
-    if (incoming.offset !== upload.offset) {
-      throw new TusError('offset_mismatch', `Upload-Offset must be ${upload.offset}`, {
-        headers: { 'Upload-Offset': String(upload.offset) },
-      })
-    }
-    checkLength(upload, incoming.length)
     const { stop } = hold
+    const recalled = recall(context, id, incoming)
+    const upload = recalled ?? (await requireFitting(context, id, incoming, 'append'))
     stopLate(context, id, stop)
-    const received = await receiveBody(context, upload, incoming, hold)
+    const received = await receiveBody(context, upload, incoming, hold).catch(async (error: unknown) => {
+      if (recalled !== null) await recheck(context, recalled, incoming, error)
+      throw error
+    })
     if (context.waitForProgress) await settleProgress(context, id, stop)
     if (stop.terminate) {
       await removeUpload(context, received.upload, incoming.caller, hold)
@@ -62,6 +59,42 @@ export async function append(context: Context, id: string, incoming: Incoming): 
   })
   await joinFinalsOf(context, appended.upload, incoming.caller)
   return appended.upload
+}
+
+/**
+ * What the store remembers of an upload, if this body fits it, or null: then the record has to be read. Every answer but
+ * a success comes from a record that was read; so does one without bytes, or about a length.
+ */
+function recall({ store }: Context, id: string, { offset, length, contentLength }: Incoming): Upload | null {
+  if (length !== null || contentLength === 0) return null
+  const upload = store.recall?.(id) ?? null
+  const fits = upload?.offset === offset && upload.length !== offset && upload.concat?.type !== 'final'
+  return fits && !upload.completed && !isExpired(upload) ? upload : null
+}
+
+/** The record, read now. @throws TusError when there is none that the body can be appended to. */
+async function requireFitting(context: Context, id: string, incoming: Incoming, intent?: 'append'): Promise<Upload> {
+  const upload = await requireUpload(context, id, intent)
+  if (upload.concat?.type === 'final') throw new TusError('final_upload')
+  if (incoming.offset !== upload.offset) {
+    throw new TusError('offset_mismatch', `Upload-Offset must be ${upload.offset}`, {
+      headers: { 'Upload-Offset': String(upload.offset) },
+    })
+  }
+  checkLength(upload, incoming.length)
+  return upload
+}
+
+/**
+ * What is remembered may be what made a body fail: the record is read now, and says it better.
+ * @throws TusError what it says; 423 where the body was measured by another one.
+ */
+async function recheck(context: Context, recalled: Upload, incoming: Incoming, error: unknown): Promise<void> {
+  // A failure of the storage is told as it is.
+  if (!(error instanceof TusError) && !(error instanceof StoreError && error.code === 'lock_lost')) return
+  const { length, createdAt } = await requireFitting(context, recalled.id, incoming)
+  if (length !== recalled.length || createdAt !== recalled.createdAt)
+    throw new TusError('locked', undefined, { cause: error })
 }
 
 /** Stores a body's bytes. Lock held. A body that is cut short keeps what arrived; one that throws leaves nothing. */

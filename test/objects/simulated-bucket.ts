@@ -41,6 +41,7 @@ export const s3Limits: BucketLimits = {
   maxParts: 10_000,
   uniformParts: false,
   partsReplace: true,
+  completesExactly: false,
   maxPutBytes: 5 * 2 ** 30,
   maxObjectBytes: 5 * 2 ** 40,
 }

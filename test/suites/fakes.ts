@@ -1,9 +1,11 @@
 /** Stores and lockers that misbehave in one way, or tell what was asked of them. */
 import { TusError, type Lock, type Locker, type Store, type TusErrorCode } from '../../src/index.ts'
 
-/** The store with some methods replaced. */
+/** The store with some methods replaced; what it remembers of records does not take the place of a `get`. */
 export function withMethods(store: Store, methods: Partial<Store>): Store {
-  return { ...store, ...methods }
+  const copy = { ...store }
+  if (methods.get !== undefined) delete copy.recall
+  return { ...copy, ...methods }
 }
 
 /** The store as if it had been written without an optional method. */
