@@ -68,8 +68,8 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
   }
   const root = resolve(path)
   const directory = openDirectory(root, sync)
-  /** Records whose bytes the disk has, so that completing them does not wait for it again. */
-  const synced = new WeakSet<FileUpload>()
+  /** Records whose bytes are all in their file, and synced, so that completing them does not open it again. */
+  const settled = new WeakSet<FileUpload>()
 
   function find(id: string): FileUpload | null {
     const place = locate(root, id)
@@ -97,7 +97,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
     get: async (id) => find(id),
 
     append: (upload, body, appendOptions = {}) =>
-      appendBody(directory, upload, body, appendOptions, (appended) => synced.add(appended)),
+      appendBody(directory, upload, body, appendOptions, (appended) => settled.add(appended)),
 
     async update(upload, change) {
       await directory.prepare()
@@ -124,7 +124,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
 
     async sync(upload) {
       await settleBytes(upload)
-      synced.add(upload)
+      settled.add(upload)
     },
 
     async terminate(upload) {
@@ -158,7 +158,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
       await directory.writeRecord(joined, sync !== 'never')
       if (sync !== 'never') await directory.syncEntries(final.id)
       removeMarkers(root, final)
-      synced.add(joined)
+      settled.add(joined)
       return joined
     },
 
@@ -191,7 +191,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
       if (size < upload.offset) throw new StoreError('corrupt', `${data} has ${size} bytes of ${upload.offset}`)
     }
     try {
-      if (synced.has(upload)) {
+      if (settled.has(upload)) {
         checkSize(fs.statSync(data).size)
         return
       }
