@@ -125,7 +125,7 @@ function openTarget(
 
   /**
    * Writes all that is left of the upload. Nothing can come behind it, so nothing is gathered, and no time has to be
-   * kept: a small upload costs a tenth less without.
+   * kept, which makes up a part of what a small upload costs.
    */
   async function writeRest(chunk: Uint8Array): Promise<void> {
     const opened = await open(chunk.length)

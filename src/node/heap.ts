@@ -13,8 +13,8 @@ export interface Heap {
 
 /**
  * Bytes of each half of the space for new objects. In the 1 MiB that it starts with, what 32 requests at a time need
- * hardly fits, and moves to where only a collection of everything frees it: a small upload takes a fifth less of the
- * processor's time with 3 MiB than with 2, and no more memory. In the 16 MiB to which V8 would let it grow, many times
+ * hardly fits, and moves to where only a collection of everything frees it; with 2 MiB a small upload takes some percent
+ * more of the processor's time than with 3, and with 4 no less. In the 16 MiB to which V8 would let it grow, many times
  * as much garbage lies about.
  */
 const newSpaceBytes = 3 << 20

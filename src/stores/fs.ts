@@ -68,8 +68,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
   }
   const root = resolve(path)
   const directory = openDirectory(root, sync)
-  /** Records whose bytes are all in their file, and synced, so that completing them does not open it again. */
-  const settled = new WeakSet<FileUpload>()
+  const settled = settledUploads()
 
   function find(id: string): FileUpload | null {
     const place = locate(root, id)
@@ -96,8 +95,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
 
     get: async (id) => find(id),
 
-    append: (upload, body, appendOptions = {}) =>
-      appendBody(directory, upload, body, appendOptions, (appended) => settled.add(appended)),
+    append: (upload, body, appendOptions = {}) => appendBody(directory, upload, body, appendOptions, settled.add),
 
     async update(upload, change) {
       await directory.prepare()
@@ -191,7 +189,7 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
       if (size < upload.offset) throw new StoreError('corrupt', `${data} has ${size} bytes of ${upload.offset}`)
     }
     try {
-      if (settled.has(upload)) {
+      if (settled.take(upload)) {
         checkSize(fs.statSync(data).size)
         return
       }
@@ -218,6 +216,26 @@ export function fileStore(options: FileStoreOptions): Required<Omit<Store<FileUp
       if (error instanceof StoreError) return null
       throw error
     }
+  }
+}
+
+/** Most uploads that wait to be completed, such as for their finish hook, and are known to be settled. */
+const mostSettled = 256
+
+/**
+ * Uploads whose bytes are all in their file, nothing behind them, and synced, so that completing them does not open it
+ * again. Each is taken once. Not a WeakSet: the quick collections of new objects keep all that is in one.
+ */
+function settledUploads() {
+  const settled = new Set<FileUpload>()
+  return {
+    add(upload: FileUpload): void {
+      settled.add(upload)
+      // The oldest comes first: that one is synced once more.
+      const [oldest] = settled.size > mostSettled ? settled : []
+      if (oldest !== undefined) settled.delete(oldest)
+    },
+    take: (upload: FileUpload): boolean => settled.delete(upload),
   }
 }
 
