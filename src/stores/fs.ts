@@ -229,7 +229,7 @@ const mostSettled = 256
 function settledUploads() {
   const settled = new Set<FileUpload>()
   return {
-    add(upload: FileUpload): void {
+    add: (upload: FileUpload): void => {
       settled.add(upload)
       // The oldest comes first: that one is synced once more.
       const [oldest] = settled.size > mostSettled ? settled : []
