@@ -142,9 +142,8 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
     else settle('disconnected')
   }
 
-  const received: Received = {
+  const steps: Omit<Received, typeof Symbol.asyncIterator> = {
     cut: null,
-    [Symbol.asyncIterator]: () => received,
     next() {
       return new Promise((resolve, reject) => {
         if (ended) {
@@ -171,6 +170,9 @@ export function receive(source: AsyncIterable<Uint8Array>, options: ReceiveOptio
       return Promise.resolve({ done: true, value: undefined })
     },
   }
+  // Not in the literal: V8 makes those with a computed name forty times as slowly, and their properties with them.
+  const received = steps as Received
+  received[Symbol.asyncIterator] = () => received
   const look = () => {
     // Between two chunks `next` sees the reason itself.
     if (pending !== null && stop.reason !== null) interrupt(stop.reason)

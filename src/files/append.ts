@@ -1,9 +1,11 @@
 import fs from 'node:fs'
 import { StoreError } from '../errors.ts'
 import type { AppendOptions } from '../store.ts'
+import { giveBack } from './blocks.ts'
 import type { Directory } from './directory.ts'
-import { gatherer } from './gather.ts'
-import { close, dataSync, isMissing, storeError, truncate } from './io.ts'
+import { type Gatherer, gatherer } from './gather.ts'
+import { close, dataSync, isMissing, storeError, syncedWrites, truncate, write } from './io.ts'
+import { mayWriteHere, writeHere } from './quick.ts'
 import type { FileUpload } from './record.ts'
 import { vectorWriter, type VectorWriter } from './vectors.ts'
 
@@ -16,16 +18,17 @@ const heldBytes = 1 << 20
 /**
  * Writes a body from the upload's offset on. The new offset needs no record: it is the size of the file. Nothing is
  * opened before the first byte, so an empty body costs and changes nothing.
- * @param onSynced Told of the upload that is returned when all its bytes are on the disk.
+ * @param onSettled Told of the upload that is returned when all its bytes are in the file, nothing is behind them, and
+ * they are on the disk as far as `sync` wants it.
  */
 export async function appendBody(
   directory: Directory,
   upload: FileUpload,
   body: AsyncIterable<Uint8Array>,
   options: AppendOptions,
-  onSynced: (upload: FileUpload) => void,
+  onSettled: (upload: FileUpload) => void,
 ): Promise<FileUpload> {
-  const target = openTarget(directory, upload, options, onSynced)
+  const target = openTarget(directory, upload, options, onSettled)
   try {
     try {
       for await (const chunk of body) {
@@ -49,10 +52,6 @@ export async function appendBody(
   }
 }
 
-/** How a file is opened each of whose writes is on the disk when it is done; undefined where there is no such way. */
-const syncedWrites =
-  (fs.constants.O_DSYNC as number | undefined) === undefined ? undefined : fs.constants.O_RDWR | fs.constants.O_DSYNC
-
 /** Wraps what went wrong on the storage's side, to tell it from what the body threw. */
 class TargetError extends Error {
   constructor(cause: unknown) {
@@ -71,14 +70,18 @@ function openTarget(
   directory: Directory,
   upload: FileUpload,
   options: AppendOptions,
-  onSynced: (upload: FileUpload) => void,
+  onSettled: (upload: FileUpload) => void,
 ): Target {
   const start = upload.offset
   const atomic = options.atomic === true
   let fd: number | undefined
+  /** Whether the file is as `upload` says, and open for what comes. */
+  let isReady = false
+  /** First byte that `writer` is not to write, or has not written. */
+  let position = start
   let writer: VectorWriter | undefined
   /** Of an atomic append: what came before it is known whether it fits into memory. */
-  const held = gatherer(options.freeChunk)
+  const held = atomic ? gatherer(options.freeChunk) : undefined
   let marked = false
   /** Whether each write waits for the disk itself. */
   let isSynced = false
@@ -87,7 +90,7 @@ function openTarget(
    * Opens the file and removes what an append that never ended has left in it.
    * @param bytes How many are there to be written.
    */
-  async function open(bytes: number): Promise<VectorWriter> {
+  async function open(bytes: number): Promise<number> {
     const { data } = directory.place(upload.id)
     // All that the upload will ever have, in one write: syncing it apart would be another trip to the thread pool.
     isSynced = directory.sync !== 'never' && syncedWrites !== undefined && start === 0 && bytes === upload.length
@@ -100,8 +103,13 @@ function openTarget(
     if (unverifiedFrom !== upload.unverifiedFrom) {
       await directory.writeRecord({ ...upload, unverifiedFrom }, marked && directory.sync !== 'never')
     }
-    const opened = fd
-    writer = vectorWriter(opened, start, {
+    isReady = true
+    return fd
+  }
+
+  async function openWriter(bytes: number): Promise<VectorWriter> {
+    const opened = fd ?? (await open(bytes))
+    writer = vectorWriter(opened, position, {
       guard: options.guard,
       onWritten: atomic ? undefined : options.onProgress,
       freeChunk: options.freeChunk,
@@ -112,45 +120,69 @@ function openTarget(
   }
 
   async function pushFirst(chunk: Uint8Array): Promise<void> {
-    await (await open(chunk.length)).push(chunk)
+    await (await openWriter(chunk.length)).push(chunk)
   }
 
-  async function pushHeld(): Promise<void> {
-    const to = await open(held.bytes)
-    for (const chunk of held.take()) await to.push(chunk)
+  /**
+   * Writes all that is left of the upload. Nothing can come behind it, so nothing is gathered, and no time has to be
+   * kept, which makes up a part of what a small upload costs.
+   */
+  async function writeRest(chunk: Uint8Array): Promise<void> {
+    const opened = await open(chunk.length)
+    const isHere = !isSynced && mayWriteHere(chunk.length)
+    const checked = options.guard?.()
+    if (checked !== undefined) await checked
+    for (let rest = chunk; rest.length > 0;) {
+      const written = isHere
+        ? writeHere(opened, [rest], position)
+        : (await write(opened, rest, 0, rest.length, position)).bytesWritten
+      if (written === 0) throw new Error('a write took no bytes')
+      position += written
+      rest = rest.subarray(written)
+    }
+    giveBack([chunk], options.freeChunk)
+    options.onProgress?.(position)
+  }
+
+  async function pushHeld(gathered: Gatherer): Promise<void> {
+    const to = await openWriter(gathered.bytes)
+    for (const chunk of gathered.take()) await to.push(chunk)
   }
 
   function push(chunk: Uint8Array): Promise<void> | undefined {
     if (writer !== undefined) return writer.push(chunk)
-    if (!atomic) return pushFirst(chunk)
+    if (held === undefined) {
+      const isRest = fd === undefined && upload.length !== null && chunk.length === upload.length - start
+      return isRest ? writeRest(chunk) : pushFirst(chunk)
+    }
     held.add(chunk)
     if (held.bytes <= heldBytes) return undefined
     marked = true
-    return pushHeld()
+    return pushHeld(held)
   }
 
   async function end(): Promise<FileUpload> {
-    if (held.bytes > 0) await pushHeld()
-    if (writer === undefined || fd === undefined) return upload
-    await writer.end()
-    const offset = writer.position
+    if (held !== undefined && held.bytes > 0) await pushHeld(held)
+    if (fd === undefined) return upload
+    await writer?.end()
+    const offset = writer?.position ?? position
     // While the file is open: whoever completes the upload would have to open it for that.
-    const isWhole = directory.sync !== 'never' && offset === upload.length
-    if ((isWhole || directory.sync === 'always') && !isSynced) await dataSync(fd)
+    const isWhole = offset === upload.length
+    if (!isSynced && (directory.sync === 'always' || (isWhole && directory.sync !== 'never'))) await dataSync(fd)
     const done = { ...upload, offset, unverifiedFrom: null }
     if (marked) {
       await options.guard?.()
       await directory.writeRecord(done, directory.sync === 'always')
     }
-    if (isWhole) onSynced(done)
+    if (isWhole) onSettled(done)
     if (atomic) options.onProgress?.(offset)
     return done
   }
 
   async function undo(): Promise<void> {
-    held.take()
-    if (writer === undefined || fd === undefined) return
-    await writer.abandon()
+    held?.take()
+    if (!isReady || fd === undefined) return
+    await writer?.abandon()
     await options.guard?.()
     await truncate(fd, start)
     if (marked) await directory.writeRecord({ ...upload, unverifiedFrom: null }, false)
@@ -171,7 +203,7 @@ function openTarget(
     async close() {
       await writer?.abandon()
       if (fd === undefined) return
-      if (writer !== undefined && writer.position - start > quickClose) await close(fd)
+      if ((writer?.position ?? position) - start > quickClose) await close(fd)
       else fs.closeSync(fd)
     },
   }

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { lstat, readdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { StoreError } from '../errors.ts'
-import { close, dataSync, errorCode, fileSync, isMissing, remove, storeError, write } from './io.ts'
+import { close, dataSync, errorCode, fileSync, isMissing, remove, storeError, syncedWrites, write } from './io.ts'
 import { locate, type Place } from './paths.ts'
 import { type FileUpload, formatRecord, incompletePrefix, maxRecordBytes } from './record.ts'
 import { directorySyncs } from './sync.ts'
@@ -134,15 +134,15 @@ export function openDirectory(root: string, sync: Sync): Directory {
     async markCompleted(id, durable) {
       const { info } = directory.place(id)
       try {
-        const fd = fs.openSync(info, 'r+')
+        const synced = durable ? syncedWrites : undefined
+        const fd = fs.openSync(info, synced ?? 'r+')
         try {
           const length = incompletePrefix.length
-          const start = Buffer.alloc(length)
-          fs.readSync(fd, start, 0, length, 0)
-          if (start.toString() !== incompletePrefix) return false
+          if (fs.readSync(fd, start, 0, length, 0) < length || start.compare(incomplete) !== 0) return false
           // Bytes, not a string: Deno would write that at the start of the file.
-          fs.writeSync(fd, completedBit, 0, 1, length - 1)
-          if (durable) await dataSync(fd)
+          if (synced !== undefined) await write(fd, completedBit, 0, 1, length - 1)
+          else fs.writeSync(fd, completedBit, 0, 1, length - 1)
+          if (durable && synced === undefined) await dataSync(fd)
           return true
         } finally {
           fs.closeSync(fd)
@@ -205,6 +205,11 @@ function createAgain(path: string, folder: string): number {
 }
 
 const completedBit = Buffer.from('1')
+
+const incomplete = Buffer.from(incompletePrefix)
+
+/** What the beginning of a record is read into, to be compared at once. */
+const start = Buffer.alloc(incomplete.length)
 
 /** What goes into the cache at once, and faster than into the thread pool's queue. */
 const pageBytes = 4096

@@ -15,6 +15,10 @@ export const dataSync = promisify(fs.fdatasync)
 export const fileSync = promisify(fs.fsync)
 export const close = promisify(fs.close)
 
+/** How a file is opened each of whose writes is on the disk when it is done; undefined where there is no such way. */
+export const syncedWrites =
+  (fs.constants.O_DSYNC as number | undefined) === undefined ? undefined : fs.constants.O_RDWR | fs.constants.O_DSYNC
+
 const writeVector = promisify(fs.writev)
 export const isDeno = 'Deno' in globalThis
 

@@ -4,13 +4,26 @@ import { isDeno } from './io.ts'
 /** Writes of up to so many bytes may be made on this thread. */
 export const quickBytes = 64 * 1024
 
-/** A write that took longer, in milliseconds, says that the system makes writers wait. */
+/**
+ * A write that took longer, in milliseconds, says that the system makes writers wait; or that another process had this
+ * thread's processor meanwhile, which on a busy machine happens all the time.
+ */
 const slowMs = 4
 
-/** For so long nothing is written on this thread afterwards, in milliseconds. */
-const pauseMs = 5_000
+/** No other process has it for so long, in milliseconds: this was the disk. */
+const verySlowMs = 50
+
+/**
+ * For so long nothing is written on this thread after a slow write, in milliseconds; doubled by each further one until
+ * so many writes in a row were quick.
+ */
+const firstPauseMs = 20
+const mostPauseMs = 5_000
+const quickInRow = 50
 
 let pausedUntil = 0
+let pauseMs = firstPauseMs
+let inRow = 0
 
 /**
  * Whether a small write may be made on this thread now. The system copies the bytes and returns within some microseconds,
@@ -28,7 +41,20 @@ export function writeHere(fd: number, vector: readonly Uint8Array[], position: n
     (vector.length === 1 || isDeno) && first !== undefined
       ? fs.writeSync(fd, first, 0, first.length, position)
       : fs.writevSync(fd, vector, position)
-  const endedAt = performance.now()
-  if (endedAt - startedAt > slowMs) pausedUntil = endedAt + pauseMs
+  note(startedAt, performance.now())
   return written
+}
+
+/** Judges a write by the time that it took. */
+function note(startedAt: number, endedAt: number): void {
+  const tookMs = endedAt - startedAt
+  if (tookMs > slowMs) {
+    if (tookMs > verySlowMs) pauseMs = mostPauseMs
+    pausedUntil = endedAt + pauseMs
+    pauseMs = Math.min(pauseMs * 2, mostPauseMs)
+    inRow = 0
+  } else if (pauseMs > firstPauseMs && ++inRow === quickInRow) {
+    pauseMs = firstPauseMs
+    inRow = 0
+  }
 }

@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { close, errorCode, fileSync } from './io.ts'
+import { errorCode, fileSync } from './io.ts'
 
 /**
  * Makes syncs of directories cheap under load: everybody who asks while one is running shares the next one, which
@@ -44,7 +44,8 @@ async function syncDirectory(directory: string): Promise<void> {
   } catch (error) {
     if (!noDirectorySync.has(errorCode(error))) throw error
   } finally {
-    await close(fd)
+    // Here: nothing was written through it that the system would have to write out now.
+    fs.closeSync(fd)
   }
 }
 

@@ -70,8 +70,7 @@ export function fileStore(
   }
   const root = resolve(path)
   const directory = openDirectory(root, sync)
-  /** Records whose bytes the disk has, so that completing them does not wait for it again. */
-  const synced = new WeakSet<FileUpload>()
+  const settled = settledUploads()
 
   function find(id: string): FileUpload | null {
     const place = locate(root, id)
@@ -98,8 +97,7 @@ export function fileStore(
 
     get: async (id) => find(id),
 
-    append: (upload, body, appendOptions = {}) =>
-      appendBody(directory, upload, body, appendOptions, (appended) => synced.add(appended)),
+    append: (upload, body, appendOptions = {}) => appendBody(directory, upload, body, appendOptions, settled.add),
 
     async update(upload, change) {
       await directory.prepare()
@@ -126,7 +124,7 @@ export function fileStore(
 
     async sync(upload) {
       await settleBytes(upload)
-      synced.add(upload)
+      settled.add(upload)
     },
 
     async terminate(upload) {
@@ -160,7 +158,7 @@ export function fileStore(
       await directory.writeRecord(joined, sync !== 'never')
       if (sync !== 'never') await directory.syncEntries(final.id)
       removeMarkers(root, final)
-      synced.add(joined)
+      settled.add(joined)
       return joined
     },
 
@@ -193,7 +191,7 @@ export function fileStore(
       if (size < upload.offset) throw new StoreError('corrupt', `${data} has ${size} bytes of ${upload.offset}`)
     }
     try {
-      if (synced.has(upload)) {
+      if (settled.take(upload)) {
         checkSize(fs.statSync(data).size)
         return
       }
@@ -220,6 +218,26 @@ export function fileStore(
       if (error instanceof StoreError) return null
       throw error
     }
+  }
+}
+
+/** Most uploads that wait to be completed, such as for their finish hook, and are known to be settled. */
+const mostSettled = 256
+
+/**
+ * Uploads whose bytes are all in their file, nothing behind them, and synced, so that completing them does not open it
+ * again. Each is taken once. Not a WeakSet: the quick collections of new objects keep all that is in one.
+ */
+function settledUploads() {
+  const settled = new Set<FileUpload>()
+  return {
+    add: (upload: FileUpload): void => {
+      settled.add(upload)
+      // The oldest comes first: that one is synced once more.
+      const [oldest] = settled.size > mostSettled ? settled : []
+      if (oldest !== undefined) settled.delete(oldest)
+    },
+    take: (upload: FileUpload): boolean => settled.delete(upload),
   }
 }
 

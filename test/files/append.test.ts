@@ -59,18 +59,21 @@ describe('fileStore, append', () => {
 
   for (const size of [10, 3 * MiB]) {
     for (const atomic of [false, true]) {
-      test(`a body that throws after ${size} bytes, ${atomic ? 'atomic' : 'plain'}: as if it had never been`, async () => {
-        const directory = folder()
-        const store = fileStore({ directory })
-        const before = await store.append(await store.create(planned('x')), bodyOf('before'))
-        const wrong = new Error('checksum')
-        await assert.rejects(store.append(before, bodyOf(pattern(size), wrong), { atomic }), wrong)
-        assert.deepEqual(await store.get('x'), before)
-        assert.equal(fs.readFileSync(join(directory, 'x'), 'utf8'), 'before')
-        const after = await store.append(before, bodyOf(' after'))
-        assert.equal(fs.readFileSync(join(directory, 'x'), 'utf8'), 'before after')
-        assert.deepEqual(await store.get('x'), after)
-      })
+      for (const length of [null, 6 + size]) {
+        const mode = `${atomic ? 'atomic' : 'plain'}${length === null ? '' : ', the last ones of the upload'}`
+        test(`a body that throws after ${size} bytes, ${mode}: as if it had never been`, async () => {
+          const directory = folder()
+          const store = fileStore({ directory })
+          const before = await store.append(await store.create(planned('x', { length })), bodyOf('before'))
+          const wrong = new Error('checksum')
+          await assert.rejects(store.append(before, bodyOf(pattern(size), wrong), { atomic }), wrong)
+          assert.deepEqual(await store.get('x'), before)
+          assert.equal(fs.readFileSync(join(directory, 'x'), 'utf8'), 'before')
+          const after = await store.append(before, bodyOf(' after'))
+          assert.equal(fs.readFileSync(join(directory, 'x'), 'utf8'), 'before after')
+          assert.deepEqual(await store.get('x'), after)
+        })
+      }
 
       test(`a body of ${size} bytes, ${atomic ? 'atomic' : 'plain'}: ${atomic ? 'nothing counts before' : 'counts until'} its end`, async () => {
         const directory = folder()
@@ -197,6 +200,21 @@ describe('fileStore, append', () => {
       assert.ok(size! > 6)
       assert.equal(fs.statSync(join(directory, 'x')).size, size)
       assert.equal((await store.get('x'))?.offset, atomic ? 6 : size)
+    })
+  }
+
+  for (const before of ['', 'before']) {
+    test(`the lock is lost before the rest of an upload with ${before.length} bytes is written: guard's error, nothing is`, async () => {
+      const directory = folder()
+      const store = fileStore({ directory })
+      const created = await store.create(planned('x', { length: before.length + 4 }))
+      const upload = await store.append(created, bodyOf(before))
+      const lost = new Error('lost')
+      const guard = (): void => {
+        throw lost
+      }
+      await assert.rejects(store.append(upload, bodyOf('rest'), { guard }), lost)
+      assert.equal(fs.readFileSync(join(directory, 'x'), 'utf8'), before)
     })
   }
 

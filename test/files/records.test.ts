@@ -80,6 +80,36 @@ describe('fileStore, records', () => {
     assert.equal((await store.get('y'))?.length, 9)
   })
 
+  for (const [title, text] of [
+    ['emptied', ''],
+    ['cut off', '{"fileloft":1'],
+    ['completed', `{"fileloft":1,"completed":1${JSON.stringify(valid).slice(28)}`],
+  ] as const) {
+    test(`completing an upload whose record was ${title} behind its back, after another one: a whole record, completed`, async () => {
+      const directory = folder()
+      const store = fileStore({ directory })
+      for (const id of ['a', 'x']) {
+        const upload = await store.append(await store.create(planned(id, { length: 4 })), bodyOf('data'))
+        if (id === 'x') fs.writeFileSync(join(directory, 'x.info'), text)
+        await store.update(upload, { completed: true })
+      }
+      assert.deepEqual(await store.get('x'), { ...good, offset: 4, completed: true })
+    })
+  }
+
+  for (const before of [0, 300]) {
+    test(`completing an upload while ${before} others wait for it: whether bytes were cut off since is seen`, async () => {
+      const directory = folder()
+      const store = fileStore({ directory })
+      const whole = async (id: string) => store.append(await store.create(planned(id, { length: 4 })), bodyOf('data'))
+      const upload = await whole('x')
+      for (let count = 0; count < before; count++) await whole(`o${count}`)
+      fs.writeFileSync(join(directory, 'x'), 'dat')
+      await assert.rejects(store.update(upload, { completed: true }), storeError('corrupt'))
+      assert.equal((await store.get('x'))?.completed, false)
+    })
+  }
+
   test('a final upload whose record cannot be read: the others that wait for the same partial are told', async () => {
     const directory = folder()
     const store = fileStore({ directory })

@@ -50,6 +50,24 @@ describe('fileStore, what is synced', () => {
     })
   }
 
+  test('more uploads wait to be completed than are remembered as synced: each is synced, the oldest once more', async () => {
+    const store = fileStore({ directory: join(folder(), 'data') })
+    const uploads = []
+    for (let count = 0; count < 257; count++) {
+      uploads.push(await store.append(await store.create(planned(`x${count}`, { length: 4 })), bodyOf('data')))
+    }
+    assert.equal(takeSyncs().length, 257)
+    const seen = []
+    for (const upload of uploads.slice(0, 2)) {
+      await store.update(upload, { completed: true })
+      seen.push(takeSyncs())
+    }
+    assert.deepEqual(seen, [
+      ['data', 'x0', 'x0.info'],
+      ['data', 'x1.info'],
+    ])
+  })
+
   const bodies: Record<string, (string | string[])[]> = {
     'in one chunk': ['data'],
     'in several chunks': [['da', 't', 'a']],

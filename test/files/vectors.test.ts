@@ -150,35 +150,74 @@ describe('appending little', () => {
     assert.ok(bytes.equals(fs.readFileSync(join(directory, 'x'))))
   })
 
-  test('a small append that fails: the reason is told, the offset stays', async () => {
-    const store = fileStore({ directory: folder() })
-    const upload = await store.create(planned('x'))
-    disk.writeHere = () => 'ENOSPC'
-    await assert.rejects(store.append(upload, bodyOf(pattern(10))), storeError('full'))
-    assert.equal((await store.get('x'))?.offset, 0)
-  })
+  for (const before of [0, 10]) {
+    for (const sync of ['complete', 'never'] as const) {
+      test(`the rest of an upload in one chunk, behind ${before} bytes, sync ${sync}: in as many turns as the disk takes`, async () => {
+        const directory = folder()
+        const store = fileStore({ directory, sync })
+        const bytes = pattern(before + KiB64)
+        let upload = await store.create(planned('x', { length: bytes.length }))
+        upload = await store.append(upload, bodyOf(bytes.subarray(0, before)))
+        const take = (length: number) => Math.min(length, 40_000)
+        disk = { write: take, writeHere: take, sync: () => undefined, writes: 0 }
+        const offsets: number[] = []
+        const freed: number[] = []
+        const chunk = Uint8Array.from(bytes.subarray(before))
+        const options = {
+          onProgress: (offset: number) => void offsets.push(offset),
+          freeChunk: ({ length }: Uint8Array) => void freed.push(length),
+        }
+        assert.equal((await store.append(upload, bodyOf(chunk), options)).offset, bytes.length)
+        // One whose writes are synced waits for the disk.
+        assert.equal(disk.writes, sync === 'complete' && before === 0 ? 2 : 0, 'writes in the thread pool')
+        assert.deepEqual([offsets, freed], [[bytes.length], [KiB64]])
+        assert.ok(bytes.equals(fs.readFileSync(join(directory, 'x'))))
+      })
+    }
+  }
 
-  test('the disk makes a small append wait: those of the next seconds are left to the thread pool', async (t) => {
+  for (const length of [null, 10]) {
+    test(`a small append that fails, length ${length}: the reason is told, the offset stays`, async () => {
+      const store = fileStore({ directory: folder(), sync: 'never' })
+      const upload = await store.create(planned('x', { length }))
+      disk.writeHere = () => 'ENOSPC'
+      await assert.rejects(store.append(upload, bodyOf(pattern(10))), storeError('full'))
+      assert.equal((await store.get('x'))?.offset, 0)
+    })
+  }
+
+  test('small appends wait: for a while, ever longer, they are left to the thread pool, until many were quick', async (t) => {
     const store = fileStore({ directory: folder() })
-    let now = performance.now()
+    let now = performance.now() + 60_000
     t.mock.method(performance, 'now', () => now)
     let upload = await store.create(planned('x'))
-    const append = async () => {
+    /** How a small append is written that would take so long on this thread, in milliseconds. */
+    const append = async (takesMs: number) => {
+      let isHere = false
+      disk.writeHere = (length) => {
+        isHere = true
+        now += takesMs
+        return length
+      }
       upload = await store.append(upload, bodyOf(pattern(10)))
+      return isHere ? 'here' : 'elsewhere'
     }
-    let here = 0
-    disk.writeHere = (length) => {
-      here++
-      now += 20
-      return length
+    /** Whether a slow one keeps those after it elsewhere for so long and no longer. */
+    const pauses = async (takesMs: number, ms: number) => {
+      assert.equal(await append(takesMs), 'here')
+      now += ms - 1
+      assert.equal(await append(0), 'elsewhere')
+      now += 1
     }
-    await append()
-    assert.deepEqual([here, disk.writes], [1, 0])
-    await append()
-    assert.deepEqual([here, disk.writes], [1, 1])
-    now += 10_000
-    await append()
-    assert.deepEqual([here, disk.writes], [2, 1])
+    for (let count = 0; count < 50; count++) await append(0)
+    // Less than what tells the disk from another process that had the processor.
+    for (const ms of [20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]) await pauses(20, ms)
+    for (let count = 0; count < 50; count++) assert.equal(await append(0), 'here')
+    await pauses(20, 20)
+    await pauses(60, 5000)
+    await pauses(20, 5000)
+    for (let count = 0; count < 50; count++) assert.equal(await append(0), 'here')
+    await pauses(20, 20)
   })
 })
 
