@@ -162,6 +162,43 @@ test('a reader that leaves early: the client gets its answer, nothing more is ta
   await client.closed
 })
 
+test('a long body behind a long answer that nobody takes yet: it waits, and is whole once that is taken', async () => {
+  const answer = numbered(8 * MiB)
+  let isHeldBack = () => false
+  const { promise: come, resolve } = Promise.withResolvers<boolean>()
+  await using server = await serveListener(
+    async (request, { body = [] }) => {
+      if (request.method === 'GET') return new Response(new Uint8Array(answer))
+      if (request.url.endsWith('/behind')) resolve(isHeldBack())
+      const hash = createHash('sha1')
+      let bytes = 0
+      for await (const chunk of body as AsyncIterable<Uint8Array>) {
+        hash.update(chunk)
+        bytes += chunk.length
+      }
+      return new Response(`${bytes} ${hash.digest('hex')}\n`)
+    },
+    { directFrom },
+  )
+  server.server.once('connection', (socket: { _paused?: boolean }) => (isHeldBack = () => socket._paused === true))
+  using client = await rawClient(server.port)
+  const body = numbered(2 * MiB)
+  client.socket.write(head(body.length))
+  client.socket.write(body)
+  await client.until(answered)
+  client.socket.pause()
+  client.socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  // The answer to it is on its way.
+  for (let turn = 0; turn < 50; turn++) await nextTurn()
+  client.socket.write(head(body.length).replace('/', '/behind'))
+  client.socket.write(body)
+  assert.ok(await come, 'the connection is not held back')
+  for (let turn = 0; turn < 50; turn++) await nextTurn()
+  const from = client.received().length
+  client.socket.resume()
+  assert.equal(answered.exec(await client.until(answered, from + answer.length))?.[0], told(body))
+})
+
 test('an answer without reading the body: as with any other', async () => {
   await using server = await serveListener(() => Promise.resolve(new Response('no', { status: 403 })), { directFrom })
   using client = await rawClient(server.port)
