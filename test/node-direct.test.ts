@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { connect, createServer as createNetServer } from 'node:net'
+import { createServer, IncomingMessage } from 'node:http'
+import { connect, createServer as createNetServer, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { giveBodyBlock } from '../src/node/body-blocks.ts'
+import { bodyBlocks, giveBodyBlock } from '../src/node/body-blocks.ts'
+import { chunkFreer } from '../src/node/free.ts'
 import { nodeListener } from '../src/node/listener.ts'
 import { fakeHandler, listen, rawClient, serveListener, stop } from './node-support.ts'
 
@@ -259,3 +260,22 @@ async function echoLength(_request: Request, { body = [] }: { body?: AsyncIterab
   }
   return new Response(`${bytes}, direct: ${direct}`)
 }
+
+test("a chunk that is freed twice, once its block is another body's: that one keeps it", () => {
+  const chunks: Uint8Array[] = []
+  const blocks = bodyBlocks((chunk) => chunks.push(chunk))
+  const free = chunkFreer(new IncomingMessage(new Socket()), () => {})
+  blocks.add(numbered(512 * 1024, 1))
+  const [first = new Uint8Array()] = chunks
+  free?.(first)
+  const bytes = numbered(512 * 1024, 2)
+  blocks.add(bytes)
+  const [, second = new Uint8Array()] = chunks
+  assert.equal(second.buffer, first.buffer, 'the block is used again')
+  free?.(first)
+  assert.ok(bytes.equals(second), `${second.length} bytes`)
+  blocks.add(numbered(512 * 1024, 3))
+  blocks.end()
+  assert.notEqual(chunks[2]?.buffer, second.buffer)
+  assert.ok(giveBodyBlock(second), 'it can be given back still')
+})
