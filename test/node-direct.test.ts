@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { connect, createServer as createNetServer } from 'node:net'
+import { createServer, IncomingMessage } from 'node:http'
+import { connect, createServer as createNetServer, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { giveBodyBlock } from '../src/node/body-blocks.ts'
+import { bodyBlocks, giveBodyBlock } from '../src/node/body-blocks.ts'
+import { chunkFreer } from '../src/node/free.ts'
 import { nodeListener } from '../src/node/listener.ts'
 import { fakeHandler, listen, rawClient, serveListener, stop } from './node-support.ts'
 
@@ -162,6 +163,43 @@ test('a reader that leaves early: the client gets its answer, nothing more is ta
   await client.closed
 })
 
+test('a long body behind a long answer that nobody takes yet: it waits, and is whole once that is taken', async () => {
+  const answer = numbered(8 * MiB)
+  let isHeldBack = () => false
+  const { promise: come, resolve } = Promise.withResolvers<boolean>()
+  await using server = await serveListener(
+    async (request, { body = [] }) => {
+      if (request.method === 'GET') return new Response(new Uint8Array(answer))
+      if (request.url.endsWith('/behind')) resolve(isHeldBack())
+      const hash = createHash('sha1')
+      let bytes = 0
+      for await (const chunk of body as AsyncIterable<Uint8Array>) {
+        hash.update(chunk)
+        bytes += chunk.length
+      }
+      return new Response(`${bytes} ${hash.digest('hex')}\n`)
+    },
+    { directFrom },
+  )
+  server.server.once('connection', (socket: { _paused?: boolean }) => (isHeldBack = () => socket._paused === true))
+  using client = await rawClient(server.port)
+  const body = numbered(2 * MiB)
+  client.socket.write(head(body.length))
+  client.socket.write(body)
+  await client.until(answered)
+  client.socket.pause()
+  client.socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  // The answer to it is on its way.
+  for (let turn = 0; turn < 50; turn++) await nextTurn()
+  client.socket.write(head(body.length).replace('/', '/behind'))
+  client.socket.write(body)
+  assert.ok(await come, 'the connection is not held back')
+  for (let turn = 0; turn < 50; turn++) await nextTurn()
+  const from = client.received().length
+  client.socket.resume()
+  assert.equal(answered.exec(await client.until(answered, from + answer.length))?.[0], told(body))
+})
+
 test('an answer without reading the body: as with any other', async () => {
   await using server = await serveListener(() => Promise.resolve(new Response('no', { status: 403 })), { directFrom })
   using client = await rawClient(server.port)
@@ -222,3 +260,22 @@ async function echoLength(_request: Request, { body = [] }: { body?: AsyncIterab
   }
   return new Response(`${bytes}, direct: ${direct}`)
 }
+
+test("a chunk that is freed twice, once its block is another body's: that one keeps it", () => {
+  const chunks: Uint8Array[] = []
+  const blocks = bodyBlocks((chunk) => chunks.push(chunk))
+  const free = chunkFreer(new IncomingMessage(new Socket()), () => {})
+  blocks.add(numbered(512 * 1024, 1))
+  const [first = new Uint8Array()] = chunks
+  free?.(first)
+  const bytes = numbered(512 * 1024, 2)
+  blocks.add(bytes)
+  const [, second = new Uint8Array()] = chunks
+  assert.equal(second.buffer, first.buffer, 'the block is used again')
+  free?.(first)
+  assert.ok(bytes.equals(second), `${second.length} bytes`)
+  blocks.add(numbered(512 * 1024, 3))
+  blocks.end()
+  assert.notEqual(chunks[2]?.buffer, second.buffer)
+  assert.ok(giveBodyBlock(second), 'it can be given back still')
+})

@@ -19,19 +19,27 @@ const fewBytes = 32 * 1024
 type Block = Uint8Array<ArrayBuffer>
 
 const free = new Map<number, Block[]>([largeBytes, smallBytes].map((size) => [size, []]))
-/** Blocks that chunks lie in: nothing else may be taken for one, and none be given back twice. */
-const lent = new WeakSet<ArrayBufferLike>()
+/** All blocks: whoever is handed a chunk of one may not free it in any other way. */
+const made = new WeakSet<ArrayBufferLike>()
+/** Chunks that lie in a block of their own. Not their blocks: one given back twice may be another body's by then. */
+const lent = new WeakSet<Uint8Array>()
 /** Bodies that come at this time. */
 let bodies = 0
 
 /**
  * Takes back the block that a chunk lies in. Nobody may read it any more.
- * @returns whether it is one.
+ * @returns whether that was to be given back.
  */
-export function giveBodyBlock({ buffer }: Uint8Array): boolean {
-  if (!(buffer instanceof ArrayBuffer) || !lent.delete(buffer)) return false
+export function giveBodyBlock(chunk: Uint8Array): boolean {
+  const { buffer } = chunk
+  if (!(buffer instanceof ArrayBuffer) || !lent.delete(chunk)) return false
   put(new Uint8Array(buffer))
   return true
+}
+
+/** Whether a chunk lies in a block, given back or not. */
+export function isInBodyBlock({ buffer }: Uint8Array): boolean {
+  return made.has(buffer)
 }
 
 function put(block: Block): void {
@@ -42,7 +50,13 @@ function put(block: Block): void {
 
 function take(): Block {
   const size = bodies > mostLarge ? smallBytes : largeBytes
-  return free.get(size)?.pop() ?? new Uint8Array(new ArrayBuffer(size))
+  return free.get(size)?.pop() ?? make(size)
+}
+
+function make(size: number): Block {
+  const buffer = new ArrayBuffer(size)
+  made.add(buffer)
+  return new Uint8Array(buffer)
 }
 
 /** Makes chunks worth their handling of bytes that come and go. */
@@ -72,8 +86,9 @@ export function bodyBlocks(onChunk: (chunk: Uint8Array) => void): BodyBlocks {
       put(whole)
       onChunk(copy)
     } else {
-      lent.add(whole.buffer)
-      onChunk(whole.subarray(0, length))
+      const chunk = whole.subarray(0, length)
+      lent.add(chunk)
+      onChunk(chunk)
     }
   }
 

@@ -58,6 +58,7 @@ export function readDirectly(
   onBytes: (bytes: Uint8Array) => void,
 ): DirectReading | null {
   const socket = incoming.socket as Divertible
+  if (isHeldBack(socket)) return null
   const diverted = socket[diversion] ?? divert(socket)
   if (diverted === null || parserOf(socket) === null) return null
   let taken = 0
@@ -83,6 +84,14 @@ export function readDirectly(
   return { pause: () => void socket.pause(), resume: () => void socket.resume(), release }
 }
 
+/**
+ * Whether Node reads nothing because answers to earlier requests of this connection wait to be taken. It would end the
+ * process if bytes came all the same. It begins to do so only with a request, so never in the middle of a body.
+ */
+function isHeldBack(socket: Socket): boolean {
+  return (socket as Socket & { _paused?: unknown })._paused !== false
+}
+
 function divert(socket: Divertible): Diverted | null {
   const found = internalsOf(socket)
   // Bytes that wait in the socket itself come from whoever looked at them before the parser.
@@ -105,11 +114,11 @@ function divert(socket: Divertible): Diverted | null {
 }
 
 function internalsOf(socket: Socket): Internals | null {
-  const inner = socket as unknown as Record<symbol, unknown> & { _handle?: unknown; _paused?: unknown }
+  const inner = socket as unknown as Record<symbol, unknown> & { _handle?: unknown }
   const handle = inner._handle
   if (typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) return null
-  // TLS comes in records of 16 KiB: nothing would be gained. A connection that Node holds back has answers to wait for.
-  if ('encrypted' in socket || inner._paused !== false) return null
+  // TLS comes in records of 16 KiB: nothing would be gained.
+  if ('encrypted' in socket) return null
   const known = Object.getOwnPropertySymbols(socket)
   const named = (name: string) => known.find(({ description }) => description === name)
   const [kBuffer, kBufferCb, kBufferGen] = [named('kBuffer'), named('kBufferCb'), named('kBufferGen')]

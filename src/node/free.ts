@@ -1,4 +1,4 @@
-import { giveBodyBlock } from './body-blocks.ts'
+import { giveBodyBlock, isInBodyBlock } from './body-blocks.ts'
 import type { Incoming } from './platform.ts'
 
 /** Node's parser of HTTP/1.1 copies each chunk of a body into a buffer of its own; others promise nothing. */
@@ -20,6 +20,7 @@ export function chunkFreer(
   return (chunk) => {
     const { buffer, byteLength } = chunk
     if (giveBodyBlock(chunk)) return onFreed(byteLength)
+    if (isInBodyBlock(chunk)) return
     // Small ones share a buffer, or were put together.
     if (buffer.byteLength !== byteLength || byteLength < leastBytes || !(buffer instanceof ArrayBuffer)) return
     buffer.transfer(0)
