@@ -367,8 +367,7 @@ export function gather(
       if (whole || mayBeShort(limits, partSize, planState(), part?.filled ?? 0)) await send()
       await settle()
       assertFine()
-      const done = contiguous()
-      if (!whole) await record({ parts: done, tail: tailNow().slice() })
+      if (!whole) await record({ parts: contiguous(), tail: tailNow().slice() })
       if (whole || atomic) onProgress?.(offset)
       return whole ? out.whole(committed) : committed
     },
