@@ -11,7 +11,7 @@ export interface StreamedBody extends PartBody {
 }
 
 /** Fewer bytes are not worth a write of their own. */
-const leastPiece = 1024 * 1024
+const leastPiece = 2 * 1024 * 1024
 
 /** @param size Bytes that the part has in the end; all of them may be there. */
 export function streamedBody(part: Filling, size: number): StreamedBody {

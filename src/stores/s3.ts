@@ -108,7 +108,12 @@ export interface S3RequestInit {
   /** As in `RequestInit`; never a stream. */
   readonly body?: Uint8Array<ArrayBuffer> | string
   /** Instead of `body`, only for who `sendsStreams`: so many bytes, in pieces. What iterating throws ends the request. */
-  readonly stream?: { readonly size: number; readonly pieces: () => AsyncIterable<Uint8Array> }
+  readonly stream?: {
+    /** Bytes in all. */
+    readonly size: number
+    /** Begins with the first byte, each time it is called. */
+    readonly pieces: () => AsyncIterable<Uint8Array>
+  }
   /** A redirect is answered as it is: a signature holds for one address. */
   readonly redirect: 'manual'
   /** Gives the request up. */
