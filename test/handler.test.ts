@@ -144,6 +144,34 @@ test('a callback that refuses with a header no response can carry: 500, reported
   assert.throws(() => new TusError('rejected', undefined, { status: 204 }), /from 400 to 599/)
 })
 
+test('a download whose client goes while the storage is read: nothing is reported', async () => {
+  const inner = memoryStore()
+  const { promise: reading, resolve: begin } = Promise.withResolvers<void>()
+  const { promise: gone, resolve: goOn } = Promise.withResolvers<void>()
+  const { create, patch, send, errors } = serve({
+    store: {
+      ...inner,
+      async *read(...args) {
+        yield* inner.read?.(...args) ?? []
+        begin()
+        await gone
+      },
+    },
+    downloads: true,
+  })
+  const url = await create({ 'Upload-Length': '5' })
+  await patch(url, 0, 'hello')
+  const reader = (await send('GET', url)).body?.getReader()
+  assert.equal((await reader?.read())?.value?.length, 5)
+  const last = reader?.read()
+  await reading
+  const cancelled = reader?.cancel()
+  goOn()
+  await Promise.all([last, cancelled])
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(errors, [])
+})
+
 test('onProgress that rejects: reported, the upload goes on', async () => {
   const { create, patch, errors } = serve({
     onProgress: () => Promise.reject(new Error('progress')),

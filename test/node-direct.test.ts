@@ -73,6 +73,34 @@ test('three requests in one go, bodies and all: answered in order, nothing of on
   assert.deepEqual(client.received().match(/\d+ [0-9a-f]{40}\n/g), bodies.map(told))
 })
 
+test('thousands of small requests behind a long body: no more begin at once than where Node reads for its parser', async () => {
+  let now = 0
+  let most = 0
+  let begun = 0
+  await using server = await serveListener(
+    async (request, { body = [] }) => {
+      begun++
+      // Ticks come behind each read.
+      if (now++ === 0)
+        process.nextTick(() => {
+          most = Math.max(most, now)
+          now = 0
+        })
+      for await (const chunk of body as AsyncIterable<Uint8Array>) giveBodyBlock(chunk)
+      return new Response(request.url.endsWith('/last') ? 'the last one' : '')
+    },
+    { directFrom },
+  )
+  using client = await rawClient(server.port)
+  const small = 'HEAD / HTTP/1.1\r\nHost: a\r\n\r\n'
+  const count = 20_000
+  const requests = `${small.repeat(count)}GET /last HTTP/1.1\r\nHost: a\r\n\r\n`
+  client.socket.write(Buffer.concat([Buffer.from(head(3 * MiB)), numbered(3 * MiB), Buffer.from(requests)]))
+  await client.until(/the last one/)
+  assert.equal(begun, count + 2)
+  assert.ok(most <= Math.ceil((64 * 1024) / small.length), `${most} in one go`)
+})
+
 test('a body in pieces of odd sizes, whose reader is slow: whole, in order, and not read ahead of it', async () => {
   let waiting = true
   const { promise: go, resolve: letGo } = Promise.withResolvers<void>()

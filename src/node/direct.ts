@@ -29,6 +29,9 @@ let scratch: Buffer | undefined
 /** As many as the system hands out at once where a client is fast. */
 const scratchBytes = 512 * 1024
 
+/** As many as Node reads for its parser: so many bytes of pipelined requests are begun at once, whoever sends them. */
+const parserBytes = 64 * 1024
+
 /** Fed to the parser in place of bytes that went past it; it looks at none of them. Never touched, so it takes no memory. */
 let zeros: Buffer | undefined
 
@@ -37,6 +40,8 @@ const zerosBytes = 64 << 20
 /** What a socket does that has been read directly once. Its bytes come that way from then on, for the parser or not. */
 interface Diverted {
   onBody: ((bytes: Uint8Array) => void) | null
+  /** Bytes of the body that are still to come; 0 while none is read. */
+  left: number
 }
 
 const diversion = Symbol('diversion')
@@ -66,6 +71,7 @@ export function readDirectly(
   function release(): void {
     if (diverted === null || diverted.onBody !== onBody) return
     diverted.onBody = null
+    diverted.left = 0
     tell(socket, taken)
     // Else nobody would: the parser knows nothing of a pause.
     socket.resume()
@@ -74,6 +80,7 @@ export function readDirectly(
   function onBody(bytes: Uint8Array): void {
     const own = bytes.subarray(0, left - taken)
     taken += own.length
+    if (diverted !== null) diverted.left = left - taken
     onBytes(own)
     if (taken < left) return
     release()
@@ -81,6 +88,7 @@ export function readDirectly(
   }
 
   diverted.onBody = onBody
+  diverted.left = left
   return { pause: () => void socket.pause(), resume: () => void socket.resume(), release }
 }
 
@@ -97,10 +105,15 @@ function divert(socket: Divertible): Diverted | null {
   // Bytes that wait in the socket itself come from whoever looked at them before the parser.
   if (found === null || socket.readableLength > 0) return null
   const { socket: inner, handle, symbols } = found
-  const diverted: Diverted = { onBody: null }
-  const buffer = (scratch ??= Buffer.allocUnsafeSlow(scratchBytes))
+  const diverted: Diverted = { onBody: null, left: 0 }
+  const whole = (scratch ??= Buffer.allocUnsafeSlow(scratchBytes))
+  let buffer = whole.subarray(0, parserBytes)
   inner[symbols.kBuffer] = buffer
-  inner[symbols.kBufferGen] = null
+  // Asked behind each read for the buffer of the next one; it stays the same if this is none.
+  inner[symbols.kBufferGen] = () => {
+    const size = Math.min(Math.max(diverted.left, parserBytes), scratchBytes)
+    return size === buffer.length ? undefined : (buffer = whole.subarray(0, size))
+  }
   inner[symbols.kBufferCb] = (count: number) => {
     const bytes = buffer.subarray(0, count)
     if (diverted.onBody === null) toParser(socket, bytes)

@@ -19,20 +19,25 @@ export async function requireCompleted(context: Context, id: string, caller: Cal
 /** A range of a completed upload as a stream that reads no further ahead than its consumer. */
 export function stream(context: Context, upload: Upload, range: ByteRange, caller: Caller): ReadableStream<Uint8Array> {
   const iterator = context.store.read?.(upload, range)[Symbol.asyncIterator]()
+  let cancelled = false
   const bytes = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
           const result = await iterator?.next()
+          // Its client has gone meanwhile, with all it wants: nothing has failed.
+          if (cancelled) return
           if (result === undefined || result.done === true) controller.close()
           else controller.enqueue(result.value)
         } catch (error) {
+          if (cancelled) return
           // The answer has begun; all that is left is to break it off.
           context.report(error, caller)
           throw error
         }
       },
       async cancel() {
+        cancelled = true
         await iterator?.return?.()
       },
     },
