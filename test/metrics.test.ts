@@ -139,7 +139,8 @@ test('object storage: calls, retries and times by kind, memory for parts', async
   const calls = (kind: string, outcome: string) => metrics.value('fileloft_storage_requests_total', { kind, outcome })
   assert.equal(calls('putPart', 'error'), 2)
   assert.equal(metrics.value('fileloft_storage_retries_total', { kind: 'putPart' }), 2)
-  assert.ok(calls('putPart', 'ok') >= 2 && calls('complete', 'ok') === 1 && calls('put', 'ok') >= 2)
+  // One part where the client was quick enough for it, else two or three.
+  assert.ok(calls('putPart', 'ok') >= 1 && calls('complete', 'ok') === 1 && calls('put', 'ok') >= 2)
   assert.equal(
     metrics.value('fileloft_storage_request_duration_seconds_count', { kind: 'putPart' }),
     calls('putPart', 'ok') + 2,

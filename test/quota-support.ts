@@ -37,5 +37,5 @@ export async function pour(client: RawClient, piece: string, most: number): Prom
   return { answer: await answer, sent }
 }
 
-/** What a server may read at once. */
-export const chunk = 64 * 1024
+/** What a server may read at once: of a long body. */
+export const chunk = 512 * 1024
