@@ -7,7 +7,7 @@ const smallBytes = 128 * 1024
 /** Most bodies at a time that have large blocks. */
 const mostLarge = 24
 
-/** Bytes of free blocks that are kept, for all bodies of this thread together. */
+/** Bytes of free blocks that are kept of each size, for all bodies of this thread together. */
 const mostFreeBytes = 16 << 20
 
 /** So long may bytes wait for more of them, in milliseconds. */
