@@ -138,6 +138,17 @@ test('cut at any byte of a part on its way: every byte is kept, and its number i
   }
 })
 
+test('a part on its way that is given up: no failure of the storage', async () => {
+  const calls: string[] = []
+  const onCall = (call: string) => (error?: unknown) =>
+    void calls.push(`${call} ${error === undefined ? 'ok' : 'failed'}`)
+  const { store, create } = begin(streams, { observer: { onCall, onRetry: (call) => calls.push(`${call} again`) } })
+  const upload = await create()
+  calls.length = 0
+  await store.append(upload, body(bytes.subarray(0, 3 * part + 100)), whole)
+  assert.deepEqual(calls, ['createMultipart ok', 'putPart ok', 'putPart ok', 'put ok'])
+})
+
 test('cut again and again in the middle of parts on their way: numbers for the rest are left to the end', async () => {
   const length = 900 * part
   const { store } = setup({ ...streams, sizesOnly: true, limits: { maxParts: 1100 } })
