@@ -10,7 +10,7 @@ export type StorageCall = Exclude<keyof Bucket, 'name' | 'limits' | 'streamPart'
 export interface StorageObserver {
   /**
    * A call begins, each attempt of it on its own. What is returned is called when it ends, with what it failed with if
-   * it did.
+   * it did; that a part is given up while it is on its way, since its client has gone, is no failure.
    */
   onCall?(call: StorageCall): ((error?: unknown) => void) | undefined
   /** A call that failed in passing is going to be made again. */
@@ -29,14 +29,15 @@ export interface BufferMemory {
 
 /** A bucket whose calls are told to `observer`. */
 export function observed(bucket: Bucket, observer: StorageObserver): Bucket {
-  const run = async <T>(name: StorageCall, call: () => Promise<T>): Promise<T> => {
+  /** @param isGivenUp Whether the caller itself has ended it. */
+  const run = async <T>(name: StorageCall, call: () => Promise<T>, isGivenUp = () => false): Promise<T> => {
     const end = observer.onCall?.(name)
     try {
       const result = await call()
       end?.()
       return result
     } catch (error) {
-      end?.(error)
+      end?.(isGivenUp() ? undefined : error)
       throw error
     }
   }
@@ -51,7 +52,14 @@ export function observed(bucket: Bucket, observer: StorageObserver): Bucket {
     createMultipart: (...args) => run('createMultipart', () => bucket.createMultipart(...args)),
     putPart: (...args) => run('putPart', () => bucket.putPart(...args)),
     ...(bucket.streamPart !== undefined && {
-      streamPart: (...args) => run('putPart', async () => (await bucket.streamPart?.(...args)) ?? null),
+      streamPart: (...args) => {
+        const [, , { signal }] = args
+        return run(
+          'putPart',
+          async () => (await bucket.streamPart?.(...args)) ?? null,
+          () => signal.aborted,
+        )
+      },
     }),
     ...(bucket.copyPart !== undefined && {
       copyPart: (...args) => run('copyPart', async () => (await bucket.copyPart?.(...args)) ?? null),

@@ -56,10 +56,8 @@ export function retrying(bucket: Bucket, options: RetryOptions = {}, observer: S
       bucket.streamPart === undefined
         ? null
         : (multipart, n, body) =>
-            run(
-              'putPart',
-              body.size,
-              async (o) => (await bucket.streamPart?.(multipart, n, body, unlessGivenUp(body, o))) ?? null,
+            run('putPart', body.size, (o) =>
+              unlessGivenUp(body, o, async (both) => (await bucket.streamPart?.(multipart, n, body, both)) ?? null),
             ),
     complete: (multipart, parts, headers) =>
       run('complete', 0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
@@ -78,10 +76,19 @@ export function retrying(bucket: Bucket, options: RetryOptions = {}, observer: S
   }
 }
 
-/** @throws what the part was given up with, if it was. */
-function unlessGivenUp(body: PartBody, { signal }: CallOptions): CallOptions {
-  body.signal.throwIfAborted()
-  return { signal: AbortSignal.any([signal, body.signal]) }
+/** @throws what the part was given up with, if it was: whatever the call failed with then, it is not made again. */
+async function unlessGivenUp<T>(
+  { signal: givenUp }: PartBody,
+  { signal }: CallOptions,
+  call: (options: CallOptions) => Promise<T>,
+): Promise<T> {
+  try {
+    givenUp.throwIfAborted()
+    return await call({ signal: AbortSignal.any([signal, givenUp]) })
+  } catch (error) {
+    givenUp.throwIfAborted()
+    throw error
+  }
 }
 
 async function retry<T>(

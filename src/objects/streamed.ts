@@ -13,6 +13,9 @@ export interface StreamedBody extends PartBody {
 /** Fewer bytes are not worth a write of their own. */
 const leastPiece = 2 * 1024 * 1024
 
+/** Milliseconds after which they are, all the same: storage gives a connection up that stands still (S3: after 20 s). */
+const longestQuietMs = 5_000
+
 /** @param size Bytes that the part has in the end; all of them may be there. */
 export function streamedBody(part: Filling, size: number): StreamedBody {
   const controller = new AbortController()
@@ -30,12 +33,15 @@ export function streamedBody(part: Filling, size: number): StreamedBody {
     byteLength >= leastPiece || at + byteLength === size || (byteLength > 0 && (at + byteLength) % part.step === 0)
 
   async function* pieces(): AsyncGenerator<Uint8Array, void, undefined> {
+    let since = Date.now()
     for (let at = 0; at < size;) {
       signal.throwIfAborted()
       const piece = part.piece(at)
-      if (isWorth(at, piece)) {
+      const isDue = piece.byteLength > 0 && Date.now() - since >= longestQuietMs
+      if (isDue || isWorth(at, piece)) {
         yield piece
         at += piece.byteLength
+        since = Date.now()
       } else await new Promise<void>((resolve) => waiting.push(resolve))
     }
   }

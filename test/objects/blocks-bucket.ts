@@ -1,4 +1,5 @@
 import { StoreError } from '../../src/errors.ts'
+import type { Multipart } from '../../src/objects/bucket.ts'
 import { type SimulatedBucket, simulatedBucket, type SimulatedOptions } from './simulated-bucket.ts'
 
 /**
@@ -22,16 +23,34 @@ export function blocksBucket(options: SimulatedOptions = {}): SimulatedBucket {
   const drop = (key: string, multipartId: string): void => {
     for (const etag of at(staged, key).keys()) if (etag.startsWith(`${multipartId}-`)) at(staged, key).delete(etag)
   }
+  const stage = ({ key, multipartId }: Multipart, bytes: Uint8Array): string => {
+    const etag = `${multipartId}-${++blocks}`
+    at(staged, key).set(etag, bytes.slice())
+    return etag
+  }
 
   return {
     ...simulated,
     async putPart(multipart, partNumber, bytes, callOptions) {
       // Counts the call, and throws what is to be thrown. Where the multipart is unknown, the block is taken all the same.
       await simulated.putPart(multipart, partNumber, bytes, callOptions)
-      const etag = `${multipart.multipartId}-${++blocks}`
-      at(staged, multipart.key).set(etag, bytes.slice())
-      return etag
+      return stage(multipart, bytes)
     },
+    ...(simulated.streamPart !== undefined && {
+      async streamPart(multipart, partNumber, body, callOptions) {
+        let sent = new Uint8Array(0)
+        async function* pieces() {
+          const all: Uint8Array[] = []
+          for await (const piece of body.pieces()) {
+            all.push(piece.slice())
+            yield piece
+          }
+          sent = new Uint8Array(Buffer.concat(all))
+        }
+        await simulated.streamPart?.(multipart, partNumber, { ...body, pieces }, callOptions)
+        return stage(multipart, sent)
+      },
+    }),
     async complete({ key, multipartId }, parts, headers, callOptions) {
       const all = { ...Object.fromEntries(at(committed, key)), ...Object.fromEntries(at(staged, key)) }
       const pieces = parts.map(({ etag }) => all[etag])

@@ -64,6 +64,27 @@ test('the body of a part: pieces worth a write, in their order; a second reader 
   assert.deepEqual(Buffer.concat(again), Buffer.from(bytes.subarray(0, step + 300)))
 })
 
+test('the body of a part whose bytes come slowly: some go out every few seconds, however few', async (context) => {
+  context.mock.timers.enable({ apis: ['Date'] })
+  const { part, bytes } = await begin()
+  const body = streamedBody(part, step)
+  const pieces = body.pieces()[Symbol.asyncIterator]()
+  for (const start of [0, 10]) {
+    const waiting = pieces.next()
+    let isThere = false
+    void waiting.then(() => (isThere = true))
+    for (let n = 0; n < 10; n++) {
+      assert.equal(isThere, false)
+      part.add(bytes.subarray(start + n, start + n + 1))
+      context.mock.timers.tick(500)
+      body.more()
+      await new Promise(setImmediate)
+    }
+    assert.ok(isThere, 'nothing goes out')
+    assert.deepEqual((await waiting).value, bytes.subarray(start, start + 10))
+  }
+})
+
 test('the body of a part that is given up: who waits for more hears of it, and whoever begins anew', async () => {
   const { part } = await begin()
   const body = streamedBody(part, step)

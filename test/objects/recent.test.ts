@@ -454,7 +454,8 @@ for (const [kind, make] of Object.entries(buckets)) {
 
   test(`${kind}: servers that take turns at random with what is right, late and wrong: each answer and each byte is the model's`, async () => {
     const seeds = Number(process.env['RECENT_SEEDS'] ?? 60)
-    for (let seed = 1; seed <= seeds; seed++) await turns(make(), random(seed), `seed ${seed}`)
+    for (let seed = 1; seed <= seeds; seed++)
+      await turns(make(seed % 2 === 0 ? { streams: () => {} } : {}), random(seed), `seed ${seed}`)
   })
 }
 
@@ -495,9 +496,10 @@ async function turns(bucket: SimulatedBucket, next: () => number, seed: string):
       const most = model.length - model.offset
       const size = below(4) === 0 ? most : 1 + below(Math.min(most, below(2) === 0 ? 3000 : 2 * part))
       const chunk = model.bytes.subarray(model.offset, model.offset + size)
-      let { status } = await one.patch(model.offset, chunk)
+      const told: Record<string, string> = below(2) === 0 ? { 'Content-Length': String(size) } : {}
+      let { status } = await one.patch(model.offset, chunk, told)
       // It remembered an upload of that name, with this offset, that has been replaced since.
-      if (status === 423) status = (await one.patch(model.offset, chunk)).status
+      if (status === 423) status = (await one.patch(model.offset, chunk, told)).status
       assert.equal(status, 204, why)
       model = { ...model, offset: model.offset + size }
     }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
 import type { BufferMemory } from '../../src/objects/observer.ts'
-import type { ObjectStoreOptions } from '../../src/objects/store.ts'
+import { objectStore, type ObjectStoreOptions } from '../../src/objects/store.ts'
 import type { AppendOptions } from '../../src/store.ts'
 import type { SimulatedBucket, SimulatedOptions } from './simulated-bucket.ts'
 import {
@@ -23,6 +23,7 @@ import {
   passing,
   random,
   setup,
+  small,
   uniformLimits,
 } from './support.ts'
 
@@ -136,6 +137,33 @@ test('cut at any byte of a part on its way: every byte is kept, and its number i
     )
     await completed(bucket, another(bucket))
   }
+})
+
+test('a part on its way that is given up: no failure of the storage, and nothing to be tried again', async () => {
+  const calls: string[] = []
+  const { bucket } = begin()
+  const store = objectStore(
+    {
+      ...bucket,
+      async streamPart(...args) {
+        const given = await bucket.streamPart?.(...args).catch(() => undefined)
+        // As a driver says it that cannot tell why.
+        if (given === undefined) throw passing()
+        return given
+      },
+    },
+    {
+      ...small,
+      observer: {
+        onCall: (call) => (error) => void calls.push(`${call} ${error === undefined ? 'ok' : 'failed'}`),
+        onRetry: (call) => void calls.push(`${call} again`),
+      },
+    },
+  )
+  const upload = await store.create(newUpload('a', bytes.byteLength))
+  calls.length = 0
+  await store.append(upload, body(bytes.subarray(0, 3 * part + 100)), whole)
+  assert.deepEqual(calls, ['createMultipart ok', 'putPart ok', 'putPart ok', 'put ok'])
 })
 
 test('cut again and again in the middle of parts on their way: numbers for the rest are left to the end', async () => {
