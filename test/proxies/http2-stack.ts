@@ -9,6 +9,9 @@ export function http2Stack(ca: string): HttpStack {
   return { createRequest: (method, url) => new Http2Request(method, url, ca), getName: () => 'http2' }
 }
 
+/** Node's client of HTTP/2 does not always notice that its connection was cut; a browser does. In milliseconds. */
+const silenceMs = 15_000
+
 class Http2Request implements HttpRequest {
   readonly #method: string
   readonly #url: URL
@@ -35,6 +38,7 @@ class Http2Request implements HttpRequest {
     this.#session = session
     return new Promise<HttpResponse>((resolve, reject) => {
       session.on('error', reject).on('close', () => reject(new Error('the connection was closed')))
+      session.setTimeout(silenceMs, () => reject(new Error('the connection is silent')))
       const head = { ':method': this.#method, ':path': this.#url.pathname + this.#url.search, ...this.#headers }
       const stream = session.request(head, { endStream: body === null || body === undefined })
       stream.on('error', reject)
