@@ -128,6 +128,9 @@ test('a server for everybody on an address for everybody is warned about; on loo
   assert.equal(warnings({ FILELOFT_AUTH_URL_SECRET: jwtSecret }), '')
   assert.equal(warnings({ ...jwks, FILELOFT_AUTH_AUDIENCE: 'uploads' }), '')
   assert.match(warnings(jwks), /AUDIENCE is not set: tokens that were issued for other services/)
+  const pem = { FILELOFT_AUTH_JWT_PUBLIC_KEY: 'key.pem' }
+  assert.match(warnings(pem), /AUDIENCE is not set: tokens that were issued for other services/)
+  assert.equal(warnings({ ...pem, FILELOFT_AUTH_AUDIENCE: 'uploads' }), '')
   const plain = { FILELOFT_AUTH_JWKS_URL: 'http://id.example/keys', FILELOFT_AUTH_AUDIENCE: 'uploads' }
   assert.match(warnings(plain), /JWKS_URL is not https/)
   assert.equal(warnings({ ...plain, FILELOFT_AUTH_JWKS_URL: 'http://[::1]:9/keys' }), '')

@@ -177,6 +177,14 @@ test('a collector that is away: requests are answered, the shutdown ends in time
   assert.ok(Date.now() - started < 5_000)
 })
 
+test('a variable with a wrong value: logged once, however many threads there are', async () => {
+  await using server = await startServer({
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_TRACES_SAMPLER: 'nonsense', FILELOFT_WORKERS: '3' },
+  })
+  await server.stop()
+  assert.equal(server.log.filter((line) => line.includes('unknown OTEL_TRACES_SAMPLER value')).length, 1)
+})
+
 test('fileloft/tracing under an SDK of the application: request, hooks and store; headers for other services', async () => {
   await using collector = await startCollector()
   const program = `

@@ -1,14 +1,18 @@
 import { StoreError } from '../errors.ts'
+import { longestTimerMs } from '../platform.ts'
 import type { Bucket, CallOptions, PartBody } from './bucket.ts'
 import type { StorageCall, StorageObserver } from './observer.ts'
 
 /** How often a call to the storage is made, and how long it may take. */
 export interface RetryOptions {
-  /** Most times that a call is made. @default 6 */
+  /** Most times that a call is made, 1 at least. @default 6 */
   readonly attempts?: number
-  /** Milliseconds before the second attempt; doubled for each further one, with jitter. @default 100 */
+  /** Milliseconds before the second attempt; doubled for each further one, with jitter. From 1 to 2^31-1. @default 100 */
   readonly delayMs?: number
-  /** Milliseconds that an attempt may take, besides the time its bytes need at 256 KiB/s. @default 15_000 */
+  /**
+   * Milliseconds that an attempt may take, besides the time its bytes need at 256 KiB/s. From 1 to 2^31-1.
+   * @default 15_000
+   */
   readonly timeoutMs?: number
 }
 
@@ -104,7 +108,7 @@ async function retry<T>(
       if (!(error instanceof StoreError && error.transient) || attempt >= attempts) throw error
     }
     onRetry()
-    const most = delayMs * 2 ** (attempt - 1)
+    const most = Math.min(delayMs * 2 ** (attempt - 1), longestTimerMs)
     await new Promise((resolve) => setTimeout(resolve, most / 2 + (Math.random() * most) / 2))
   }
 }
@@ -114,7 +118,7 @@ export async function limited<T>(timeoutMs: number, call: (options: CallOptions)
   const controller = new AbortController()
   const timer = setTimeout(
     () => controller.abort(new StoreError('unavailable', `No answer within ${timeoutMs} ms`, { transient: true })),
-    timeoutMs,
+    Math.min(timeoutMs, longestTimerMs),
   )
   try {
     return await call({ signal: controller.signal })

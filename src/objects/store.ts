@@ -231,6 +231,10 @@ function createEngine(bucket: Bucket, options: ObjectStoreOptions): Engine {
   requireCount('partConcurrency', partConcurrency)
   requireCount('bufferBudget', bufferBudget)
   requireCount('checkpointMs', checkpointMs, longestTimerMs)
+  const { attempts = 1, delayMs = 1, timeoutMs = 1 } = options.retry ?? {}
+  requireCount('retry.attempts', attempts)
+  requireCount('retry.delayMs', delayMs, longestTimerMs)
+  requireCount('retry.timeoutMs', timeoutMs, longestTimerMs)
   if (typeof infoPrefix !== 'string' || /[\p{Cc}\ufffd]/u.test(infoPrefix)) {
     throw new TypeError(`infoPrefix must be printable text, not ${JSON.stringify(infoPrefix)}`)
   }

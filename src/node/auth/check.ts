@@ -74,18 +74,15 @@ function keyProblems({ authAlgorithms, authJwtSecret, authUrlSecret, ...settings
 }
 
 function oddities(settings: Settings): string[] {
-  const { authJwksUrl, authAudience, bind, unixSocket } = settings
+  const { authJwksUrl, authJwtPublicKey, authAudience, bind, unixSocket } = settings
   const warnings: string[] = []
+  // Whoever has the key of such tokens mostly issues them for more than one service.
+  if ((authJwksUrl ?? authJwtPublicKey) !== undefined && authAudience === undefined) {
+    warnings.push(`${nameOf('authAudience')} is not set: tokens that were issued for other services are taken as well`)
+  }
   const keys = typeof authJwksUrl === 'string' ? URL.parse(authJwksUrl) : null
-  if (keys !== null) {
-    if (authAudience === undefined) {
-      warnings.push(
-        `${nameOf('authAudience')} is not set: tokens that were issued for other services are taken as well`,
-      )
-    }
-    if (keys.protocol === 'http:' && !isLoopback(keys.hostname)) {
-      warnings.push(`${nameOf('authJwksUrl')} is not https: whoever is on the way to it can let anybody in`)
-    }
+  if (keys?.protocol === 'http:' && !isLoopback(keys.hostname)) {
+    warnings.push(`${nameOf('authJwksUrl')} is not https: whoever is on the way to it can let anybody in`)
   }
   const { host } = (bind as Address | undefined) ?? { host: 'localhost' }
   if (!hasAuthorization(settings) && unixSocket === undefined && !isLoopback(host)) {

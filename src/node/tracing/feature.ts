@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { isMainThread } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { TusHandler } from '../../options.ts'
 import { exchangeOf } from '../exchange.ts'
@@ -69,11 +70,15 @@ async function startSdk({ serviceName }: TracingSettings, log: Logger) {
   const { diag, DiagLogLevel } = api
   const say = (level: 'warn' | 'error') => (message: string) => log[level]({ tracing: redact(message) }, 'tracing')
   const ignore = () => {}
-  diag.setLogger(
-    { error: say('error'), warn: say('warn'), info: ignore, debug: ignore, verbose: ignore },
-    { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
-  )
+  const listen = () =>
+    diag.setLogger(
+      { error: say('error'), warn: say('warn'), info: ignore, debug: ignore, verbose: ignore },
+      { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
+    )
+  // What is wrong with a variable is said once, not by each thread.
+  if (isMainThread) listen()
   sdk.start()
+  listen()
   return {
     api,
     // A collector that is away must not hold up the end.
