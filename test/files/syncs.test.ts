@@ -115,6 +115,16 @@ describe('fileStore, what is synced', () => {
     assert.deepEqual([...new Set(takeSyncs())], ['data', 'record', 'x'])
   })
 
+  test('a record longer than a page is completed in its place: all of it is synced, not only the page that was written', async () => {
+    const store = fileStore({ directory: join(folder(), 'data') })
+    const metadata = `filename ${Buffer.alloc(4000).toString('base64')}`
+    const upload = await store.append(await store.create(planned('x', { length: 4, metadata })), bodyOf('data'))
+    assert.deepEqual(takeSyncs(), ['x'])
+    await store.update(upload, { completed: true })
+    assert.deepEqual(takeSyncs(), ['data', 'x.info', 'x.info'])
+    assert.deepEqual(await store.get('x'), { ...upload, completed: true })
+  })
+
   test('an id with slashes is completed: every folder up to the root is synced', async () => {
     const store = fileStore({ directory: join(folder(), 'data') })
     await stored(store, 'a/b/c', 'x')
