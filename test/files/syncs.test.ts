@@ -179,4 +179,28 @@ describe('fileStore, what is synced', () => {
     await store.append(upload, body(), { atomic: true })
     assert.deepEqual(takeSyncs(), [])
   })
+
+  for (const [sync, expected] of Object.entries({ always: ['1', 'record', 'x'], complete: [], never: [] })) {
+    test(`sync ${sync}, a large atomic append: that its bytes count is on the disk when promised`, async () => {
+      const store = fileStore({ directory: join(folder(), '1'), sync: sync as 'always' | 'complete' | 'never' })
+      const upload = await store.create(planned('x'))
+      async function* body(): AsyncGenerator<Uint8Array> {
+        yield pattern(MiB + 1)
+        takeSyncs()
+      }
+      await store.append(upload, body(), { atomic: true })
+      assert.deepEqual(takeSyncs(), expected)
+    })
+
+    test(`sync ${sync}, an append behind bytes that never counted: as much on the disk as after any other`, async () => {
+      const directory = join(folder(), '1')
+      const store = fileStore({ directory, sync: sync as 'always' | 'complete' | 'never' })
+      await store.update(await store.create(planned('x')), { unverifiedFrom: 0 } as object)
+      const upload = await store.get('x')
+      assert.ok(upload)
+      takeSyncs()
+      await store.append(upload, bodyOf('data'))
+      assert.deepEqual(takeSyncs(), expected)
+    })
+  }
 })
