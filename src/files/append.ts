@@ -104,15 +104,15 @@ function openTarget(
     if (size > start) await truncate(fd, start)
     const unverifiedFrom = marked ? start : null
     if (unverifiedFrom !== upload.unverifiedFrom) {
-      await replaceRecord({ ...upload, unverifiedFrom }, marked ? directory.sync !== 'never' : isAlways)
+      await replaceRecord({ ...upload, unverifiedFrom })
     }
     isReady = true
     return fd
   }
 
-  async function replaceRecord(record: FileUpload, durable: boolean): Promise<void> {
+  async function replaceRecord(record: FileUpload): Promise<void> {
     isReplaced = true
-    await directory.writeRecord(record, durable)
+    await directory.writeRecord(record)
   }
 
   async function openWriter(bytes: number): Promise<VectorWriter> {
@@ -180,7 +180,7 @@ function openTarget(
     const done = { ...upload, offset, unverifiedFrom: null }
     if (marked) {
       await options.guard?.()
-      await replaceRecord(done, isAlways)
+      await replaceRecord(done)
     }
     // Else a power cut would bring back the one that says less.
     if (isReplaced && isAlways) await directory.syncEntries(upload.id)
@@ -195,7 +195,7 @@ function openTarget(
     await writer?.abandon()
     await options.guard?.()
     await truncate(fd, start)
-    if (marked) await directory.writeRecord({ ...upload, unverifiedFrom: null }, false)
+    if (marked) await directory.writeRecord({ ...upload, unverifiedFrom: null })
   }
 
   return {

@@ -27,8 +27,12 @@ export interface Directory {
    * between two folders wait for each other, all of a file system.
    */
   createRecord(upload: FileUpload, durable: boolean): Promise<boolean>
-  /** Puts the record in the place of the old one, all or nothing; `durable` waits for the disk before. */
-  writeRecord(upload: FileUpload, durable: boolean): Promise<void>
+  /**
+   * Puts the record in the place of the old one, all or nothing. It waits for the disk before: else a power cut would
+   * leave an empty file on some file systems (XFS), and of an upload of hours nothing would be known any more.
+   * @param durable @default unless nothing is ever synced
+   */
+  writeRecord(upload: FileUpload, durable?: boolean): Promise<void>
   /**
    * Sets `completed` in the record, one byte in its place: all or nothing like a new record, but without a new file,
    * which costs several times as much. False when the record is not written as this store writes it.
@@ -113,7 +117,7 @@ export function openDirectory(root: string, sync: Sync): Directory {
       }
     },
 
-    async writeRecord(upload, durable) {
+    async writeRecord(upload, durable = sync !== 'never') {
       const { info } = directory.place(upload.id)
       const path = directory.temporary()
       try {

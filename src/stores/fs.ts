@@ -48,8 +48,8 @@ export interface FileStoreOptions {
  *   or null), `metadata` (the header's value or null), `concat` (null, `{type: "partial"}` or
  *   `{type: "final", value, partials}`), `createdAt` and `expiresAt` (milliseconds, the latter may be null), `joined`
  *   (true for a final upload whose bytes are put together) and `unverifiedFrom` (an offset or null: bytes from there on
- *   await their checksum and do not count). It is replaced as a whole, by writing another file, syncing it where
- *   `sync` says so, and renaming it; only the first one, and the digit of `completed`, are written in its place.
+ *   await their checksum and do not count). It is replaced as a whole, by writing another file, syncing it unless
+ *   `sync` says `never`, and renaming it; only the first one, and the digit of `completed`, are written in its place.
  * - `.tmp/` (records that are to replace others), `.finals/` (which final uploads wait for which partial ones).
  *
  * Files without a record are not the store's (a record is a file of at most 16 MiB): they are never touched, and their names count as taken. Ids that end
@@ -110,7 +110,7 @@ export function fileStore(
         )
       }
       if (!completes) {
-        await directory.writeRecord(changed, sync === 'always')
+        await directory.writeRecord(changed)
         if (sync === 'always') await directory.syncEntries(changed.id)
         return changed
       }
@@ -155,7 +155,7 @@ export function fileStore(
       const total = await joinFiles(directory, final, partials, concatenateOptions)
       const joined = { ...final, length: total, offset: total, joined: true }
       await concatenateOptions.guard?.()
-      await directory.writeRecord(joined, sync !== 'never')
+      await directory.writeRecord(joined)
       if (sync !== 'never') await directory.syncEntries(final.id)
       removeMarkers(root, final)
       settled.add(joined)
@@ -180,7 +180,7 @@ export function fileStore(
     const same =
       before.length === after.length && before.expiresAt === after.expiresAt && before.unverifiedFrom === null
     if (same && (await directory.markCompleted(after.id, durable))) return
-    await directory.writeRecord(after, durable)
+    await directory.writeRecord(after)
     if (durable) await directory.syncEntries(after.id)
   }
 
