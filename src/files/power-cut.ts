@@ -17,7 +17,7 @@ const blockBytes = 64 * 1024
 /** What is compared with. */
 const zeros = Buffer.alloc(blockBytes)
 
-/** `performance.now()` of the machine's start: negative. */
+/** `performance.now()` of the machine's start, negative; too late by as long as it has slept since this was found out. */
 let startedAt: number | undefined
 
 /**
@@ -26,8 +26,9 @@ let startedAt: number | undefined
  */
 export function countedSize(path: string, { size, mtimeMs }: Pick<fs.Stats, 'size' | 'mtimeMs'>): number {
   startedAt ??= performance.now() - uptimeMs()
+  // Nearly always, and without a call to the system.
   if (mtimeMs >= Date.now() - (performance.now() - startedAt)) return size
-  return sizeWithoutZeros(path, size)
+  return mtimeMs >= Date.now() - uptimeMs() ? size : sizeWithoutZeros(path, size)
 }
 
 /** Infinity where this process may not know, and the machine is taken for one that never stops: Deno asks for leave. */
