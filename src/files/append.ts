@@ -74,6 +74,7 @@ function openTarget(
 ): Target {
   const start = upload.offset
   const atomic = options.atomic === true
+  const isAlways = directory.sync === 'always'
   let fd: number | undefined
   /** Whether the file is as `upload` says, and open for what comes. */
   let isReady = false
@@ -83,6 +84,8 @@ function openTarget(
   /** Of an atomic append: what came before it is known whether it fits into memory. */
   const held = atomic ? gatherer(options.freeChunk) : undefined
   let marked = false
+  /** Whether another record has taken the place of the one that was found. */
+  let isReplaced = false
   /** Whether each write waits for the disk itself. */
   let isSynced = false
 
@@ -101,10 +104,15 @@ function openTarget(
     if (size > start) await truncate(fd, start)
     const unverifiedFrom = marked ? start : null
     if (unverifiedFrom !== upload.unverifiedFrom) {
-      await directory.writeRecord({ ...upload, unverifiedFrom }, marked && directory.sync !== 'never')
+      await replaceRecord({ ...upload, unverifiedFrom })
     }
     isReady = true
     return fd
+  }
+
+  async function replaceRecord(record: FileUpload): Promise<void> {
+    isReplaced = true
+    await directory.writeRecord(record)
   }
 
   async function openWriter(bytes: number): Promise<VectorWriter> {
@@ -168,12 +176,14 @@ function openTarget(
     const offset = writer?.position ?? position
     // While the file is open: whoever completes the upload would have to open it for that.
     const isWhole = offset === upload.length
-    if (!isSynced && (directory.sync === 'always' || (isWhole && directory.sync !== 'never'))) await dataSync(fd)
+    if (!isSynced && (isAlways || (isWhole && directory.sync !== 'never'))) await dataSync(fd)
     const done = { ...upload, offset, unverifiedFrom: null }
     if (marked) {
       await options.guard?.()
-      await directory.writeRecord(done, directory.sync === 'always')
+      await replaceRecord(done)
     }
+    // Else a power cut would bring back the one that says less.
+    if (isReplaced && isAlways) await directory.syncEntries(upload.id)
     if (isWhole) onSettled(done)
     if (atomic) options.onProgress?.(offset)
     return done
@@ -185,7 +195,7 @@ function openTarget(
     await writer?.abandon()
     await options.guard?.()
     await truncate(fd, start)
-    if (marked) await directory.writeRecord({ ...upload, unverifiedFrom: null }, false)
+    if (marked) await directory.writeRecord({ ...upload, unverifiedFrom: null })
   }
 
   return {

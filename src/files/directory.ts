@@ -27,8 +27,12 @@ export interface Directory {
    * between two folders wait for each other, all of a file system.
    */
   createRecord(upload: FileUpload, durable: boolean): Promise<boolean>
-  /** Puts the record in the place of the old one, all or nothing; `durable` waits for the disk before. */
-  writeRecord(upload: FileUpload, durable: boolean): Promise<void>
+  /**
+   * Puts the record in the place of the old one, all or nothing. It waits for the disk before: else a power cut would
+   * leave an empty file on some file systems (XFS), and of an upload of hours nothing would be known any more.
+   * @param durable @default unless nothing is ever synced
+   */
+  writeRecord(upload: FileUpload, durable?: boolean): Promise<void>
   /**
    * Sets `completed` in the record, one byte in its place: all or nothing like a new record, but without a new file,
    * which costs several times as much. False when the record is not written as this store writes it.
@@ -113,7 +117,7 @@ export function openDirectory(root: string, sync: Sync): Directory {
       }
     },
 
-    async writeRecord(upload, durable) {
+    async writeRecord(upload, durable = sync !== 'never') {
       const { info } = directory.place(upload.id)
       const path = directory.temporary()
       try {
@@ -138,11 +142,13 @@ export function openDirectory(root: string, sync: Sync): Directory {
         const fd = fs.openSync(info, synced ?? 'r+')
         try {
           const length = incompletePrefix.length
-          if (fs.readSync(fd, start, 0, length, 0) < length || start.compare(incomplete) !== 0) return false
+          const count = fs.readSync(fd, start, 0, start.length, 0)
+          if (count < length || start.compare(incomplete, 0, length, 0, length) !== 0) return false
           // Bytes, not a string: Deno would write that at the start of the file.
           if (synced !== undefined) await write(fd, completedBit, 0, 1, length - 1)
           else fs.writeSync(fd, completedBit, 0, 1, length - 1)
-          if (durable && synced === undefined) await dataSync(fd)
+          // What was created may not be on the disk yet, and a synced write takes only its own page there.
+          if (durable && (synced === undefined || count > pageBytes)) await dataSync(fd)
           return true
         } finally {
           fs.closeSync(fd)
@@ -208,11 +214,11 @@ const completedBit = Buffer.from('1')
 
 const incomplete = Buffer.from(incompletePrefix)
 
-/** What the beginning of a record is read into, to be compared at once. */
-const start = Buffer.alloc(incomplete.length)
-
 /** What goes into the cache at once, and faster than into the thread pool's queue. */
 const pageBytes = 4096
+
+/** What the beginning of a record is read into, to be looked at at once: one byte more than a page tells that it is longer. */
+const start = Buffer.alloc(pageBytes + 1)
 
 async function writeAll(fd: number, bytes: Buffer): Promise<void> {
   if (bytes.length > maxRecordBytes) throw new TypeError(`A record of ${bytes.length} bytes cannot be stored`)

@@ -8,6 +8,7 @@ import { checkDirectory, openDirectory, removeParents } from '../files/directory
 import { markedFinals, removeMarkers } from '../files/finals.ts'
 import { dataSync, isMissing, remove, storeError } from '../files/io.ts'
 import { locate } from '../files/paths.ts'
+import { countedSize } from '../files/power-cut.ts'
 import { readRange } from '../files/read.ts'
 import { parseRecord, readRecordText, type FileUpload } from '../files/record.ts'
 import { recordIds } from '../files/walk.ts'
@@ -29,7 +30,8 @@ export interface FileStoreOptions {
    * is about power cuts and crashes of the machine.
    *
    * - `complete`: before an upload is completed (its bytes, its record and their directory entries). What a running
-   *   upload has sent in the last seconds may be gone after a power cut; its offset then says so.
+   *   upload has sent in the last seconds may be gone after a power cut; its offset then says so. (Zeros at the end of
+   *   what was written before the machine's start do not count, unless the upload is complete.)
    * - `always`: also after each append, creation and change, before the client is told of it.
    * - `never`: the system writes when it likes.
    *
@@ -43,13 +45,13 @@ export interface FileStoreOptions {
  * `fsLocker`).
  *
  * - `<id>`: the bytes. The file's size is the offset, so appending writes no record and a crash cannot make the two
- *   disagree. Ids with slashes make subfolders; emptied ones are removed.
+ *   disagree (what a power cut can do: power-cut.ts). Ids with slashes make subfolders; emptied ones are removed.
  * - `<id>.info`: the record, one line of JSON: `fileloft` (1, the format), `completed` (0 or 1), `id`, `length` (number
  *   or null), `metadata` (the header's value or null), `concat` (null, `{type: "partial"}` or
  *   `{type: "final", value, partials}`), `createdAt` and `expiresAt` (milliseconds, the latter may be null), `joined`
  *   (true for a final upload whose bytes are put together) and `unverifiedFrom` (an offset or null: bytes from there on
- *   await their checksum and do not count). It is replaced as a whole, by writing another file, syncing it where
- *   `sync` says so, and renaming it; only the first one, and the digit of `completed`, are written in its place.
+ *   await their checksum and do not count). It is replaced as a whole, by writing another file, syncing it unless
+ *   `sync` says `never`, and renaming it; only the first one, and the digit of `completed`, are written in its place.
  * - `.tmp/` (records that are to replace others), `.finals/` (which final uploads wait for which partial ones).
  *
  * Files without a record are not the store's (a record is a file of at most 16 MiB): they are never touched, and their names count as taken. Ids that end
@@ -89,7 +91,7 @@ export function fileStore(
     const record = parseRecord(text, place.info)
     // A termination that was cut short, bytes that somebody moved away, or a file system that ignores case.
     if (stats === undefined || !stats.isFile() || record.id !== id) return null
-    return withOffset(record, stats.size, place.data)
+    return withOffset(record, stats, place.data)
   }
 
   return {
@@ -110,7 +112,7 @@ export function fileStore(
         )
       }
       if (!completes) {
-        await directory.writeRecord(changed, sync === 'always')
+        await directory.writeRecord(changed)
         if (sync === 'always') await directory.syncEntries(changed.id)
         return changed
       }
@@ -155,7 +157,7 @@ export function fileStore(
       const total = await joinFiles(directory, final, partials, concatenateOptions)
       const joined = { ...final, length: total, offset: total, joined: true }
       await concatenateOptions.guard?.()
-      await directory.writeRecord(joined, sync !== 'never')
+      await directory.writeRecord(joined)
       if (sync !== 'never') await directory.syncEntries(final.id)
       removeMarkers(root, final)
       settled.add(joined)
@@ -180,7 +182,7 @@ export function fileStore(
     const same =
       before.length === after.length && before.expiresAt === after.expiresAt && before.unverifiedFrom === null
     if (same && (await directory.markCompleted(after.id, durable))) return
-    await directory.writeRecord(after, durable)
+    await directory.writeRecord(after)
     if (durable) await directory.syncEntries(after.id)
   }
 
@@ -242,16 +244,19 @@ function settledUploads() {
 }
 
 /** The record with the offset that its data file's size means. */
-function withOffset(record: FileUpload, size: number, path: string): FileUpload {
+function withOffset(record: FileUpload, stats: fs.Stats, path: string): FileUpload {
   const { length } = record
+  const { size } = stats
   const isFinal = record.concat?.type === 'final'
   if (isFinal && !record.joined) return record
-  if (record.completed || record.joined) {
+  const isWhole = record.completed || record.joined
+  if (isWhole) {
     // A partial's file may have become a final's file, which is longer.
     const fits = record.concat?.type === 'partial' ? size >= (length ?? 0) : size === length
     if (!fits) throw new StoreError('corrupt', `${path} has ${size} bytes, its record says ${length}`)
   }
-  return { ...record, offset: Math.min(size, length ?? size, record.unverifiedFrom ?? size) }
+  const counted = isWhole ? size : countedSize(path, stats)
+  return { ...record, offset: Math.min(counted, length ?? counted, record.unverifiedFrom ?? counted) }
 }
 
 function waitsFor(final: FileUpload | null, partialId: string): boolean {

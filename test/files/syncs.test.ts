@@ -16,7 +16,7 @@ describe('fileStore, what is synced', () => {
   const steps: Record<'always' | 'complete' | 'never', string[][]> = {
     //          create               append   length               completed
     always: [['1', 'x.info'], ['x'], ['1', 'record'], ['1', 'x', 'x.info']],
-    complete: [[], [], [], ['1', 'x', 'x.info']],
+    complete: [[], [], ['record'], ['1', 'x', 'x.info']],
     never: [[], [], [], []],
   }
   for (const [sync, expected] of Object.entries(steps) as ['always' | 'complete' | 'never', string[][]][]) {
@@ -115,6 +115,16 @@ describe('fileStore, what is synced', () => {
     assert.deepEqual([...new Set(takeSyncs())], ['data', 'record', 'x'])
   })
 
+  test('a record longer than a page is completed in its place: all of it is synced, not only the page that was written', async () => {
+    const store = fileStore({ directory: join(folder(), 'data') })
+    const metadata = `filename ${Buffer.alloc(4000).toString('base64')}`
+    const upload = await store.append(await store.create(planned('x', { length: 4, metadata })), bodyOf('data'))
+    assert.deepEqual(takeSyncs(), ['x'])
+    await store.update(upload, { completed: true })
+    assert.deepEqual(takeSyncs(), ['data', 'x.info', 'x.info'])
+    assert.deepEqual(await store.get('x'), { ...upload, completed: true })
+  })
+
   test('an id with slashes is completed: every folder up to the root is synced', async () => {
     const store = fileStore({ directory: join(folder(), 'data') })
     await stored(store, 'a/b/c', 'x')
@@ -167,6 +177,42 @@ describe('fileStore, what is synced', () => {
       assert.deepEqual(takeSyncs(), ['record'])
     }
     await store.append(upload, body(), { atomic: true })
-    assert.deepEqual(takeSyncs(), [])
+    assert.deepEqual(takeSyncs(), ['record'])
   })
+
+  for (const [sync, expected] of Object.entries({ always: ['1', 'record', 'x'], complete: ['record'], never: [] })) {
+    test(`sync ${sync}, a large atomic append: that its bytes count is on the disk when promised`, async () => {
+      const store = fileStore({ directory: join(folder(), '1'), sync: sync as 'always' | 'complete' | 'never' })
+      const upload = await store.create(planned('x'))
+      async function* body(): AsyncGenerator<Uint8Array> {
+        yield pattern(MiB + 1)
+        takeSyncs()
+      }
+      await store.append(upload, body(), { atomic: true })
+      assert.deepEqual(takeSyncs(), expected)
+    })
+
+    // Some file systems would leave an empty file where a new record is renamed to the place of one that was safe.
+    test(`sync ${sync}, another time to expire: the record is on the disk before it takes the place of the old one`, async () => {
+      const store = fileStore({ directory: join(folder(), '1'), sync: sync as 'always' | 'complete' | 'never' })
+      const upload = await store.create(planned('x', { expiresAt: 1 }))
+      takeSyncs()
+      await store.update(upload, { expiresAt: 2 })
+      assert.deepEqual(
+        takeSyncs(),
+        expected.filter((name) => name !== 'x'),
+      )
+    })
+
+    test(`sync ${sync}, an append behind bytes that never counted: as much on the disk as after any other`, async () => {
+      const directory = join(folder(), '1')
+      const store = fileStore({ directory, sync: sync as 'always' | 'complete' | 'never' })
+      await store.update(await store.create(planned('x')), { unverifiedFrom: 0 } as object)
+      const upload = await store.get('x')
+      assert.ok(upload)
+      takeSyncs()
+      await store.append(upload, bodyOf('data'))
+      assert.deepEqual(takeSyncs(), expected)
+    })
+  }
 })

@@ -209,7 +209,7 @@ async function replace(
   await joinParts(directory, place, joined, upload.offset)
   if (!fs.existsSync(place.data)) fs.closeSync(fs.openSync(place.data, 'wx'))
   await settle(place.data, upload.offset)
-  await directory.writeRecord(upload, true)
+  await directory.writeRecord(upload)
   await directory.syncEntries(upload.id)
   if (path !== place.info) remove(path)
   removeParts(joined)
