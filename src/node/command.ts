@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
@@ -51,27 +52,25 @@ async function serve(config: Config): Promise<void> {
   const logs = logsFor(config, 1)
   const die = (error: unknown) => {
     logs.server.fatal({ err: error }, 'unexpected failure')
-    logs.flushNow()
-    process.exit(1)
+    void leave(logs, 1, 'SIGKILL')
   }
   process.on('uncaughtException', die).on('unhandledRejection', die)
 
   let stopping = false
   const stop = (signal: 'SIGINT' | 'SIGTERM') => {
-    if (stopping) {
-      logs.flushNow()
-      process.exit(signal === 'SIGINT' ? 130 : 143)
-    }
+    if (stopping) return void leave(logs, signal === 'SIGINT' ? 130 : 143, signal)
     stopping = true
     logs.server.info({ signal }, 'shutting down')
     // A start that fails is told below.
-    void starting.then(end, () => {})
+    void starting.then(
+      (service) => end(service, signal),
+      () => {},
+    )
   }
-  const end = async (service: Service) => {
+  const end = async (service: Service, signal: NodeJS.Signals) => {
     const isDone = await service.close()
     logs.server.info('stopped')
-    await logs.flush()
-    process.exit(isDone ? 0 : 1)
+    await leave(logs, isDone ? 0 : 1, signal)
   }
   // Before anything can be in use that a signal would leave behind.
   process.on('SIGINT', stop).on('SIGTERM', stop)
@@ -85,6 +84,18 @@ async function serve(config: Config): Promise<void> {
   )
   const starting = startService(config, logs)
   await starting
+}
+
+/** Milliseconds that the reader of the log has for the last lines. */
+const lastLinesMs = 2_000
+
+/** Ends the process: with the code, or by the signal where nobody reads the log. */
+async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<void> {
+  const isStuck = await Promise.race([logs.flush(), delay(lastLinesMs, true)])
+  if (isStuck !== true) process.exit(code)
+  // A write that waits for its reader cannot be given up, and `exit` would wait for it.
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
 }
 
 async function check(config: Config): Promise<void> {
