@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { stateDirectory } from '../config.ts'
 import { readUploadArguments, type UploadArguments, uploadHelp } from './arguments.ts'
-import { createDisplay } from './display.ts'
+import { createDisplay, type Display } from './display.ts'
 import { explainError, UploadError } from './explain.ts'
 import { createHttpStack } from './http-stack.ts'
 import { createPlaces } from './places.ts'
@@ -34,6 +34,8 @@ export async function upload(words: readonly string[]): Promise<number> {
       interruption.abort()
     })
   }
+  // What cannot be written must not end it: an upload is worth more.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
   const failed = await uploadAll(args, interruption.signal)
   // A producer that goes on writing would keep this process.
   process.stdin.destroy()
@@ -87,12 +89,21 @@ async function uploadOne(
     }
     checkSame(path, source)
     display.end(`uploaded, ${formatSize(sent.size)} in ${describe(sent, performance.now() - started)}`)
-    process.stdout.write(`${sent.url}\n`)
-    return true
+    return await tell(sent.url, display)
   } catch (error) {
     display.end(`not uploaded: ${explainError(error)}`)
     return false
   }
+}
+
+/** Writes the URL where programs expect it; false when nobody takes it. */
+async function tell(url: string, display: Display): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<Error | null | undefined>()
+  process.stdout.write(`${url}\n`, resolve)
+  const error = await promise
+  if (error === null || error === undefined) return true
+  display.note(`${url} cannot be written to standard output: ${explainError(error)}`)
+  return false
 }
 
 /** How long it took and how fast that was. */
