@@ -19,6 +19,12 @@ widenThreadPool(16)
 export const done: Promise<void> = run()
 
 async function run(): Promise<void> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough (`fileloft hooks | head`). What is under way goes on.
+    if (error.code === 'EPIPE') return
+    complain(`standard output: ${error.message}`)
+    process.exitCode = 1
+  })
   try {
     const [first, ...others] = process.argv.slice(2)
     if (first === 'sign') {

@@ -19,6 +19,8 @@ const codes = { SIGINT: 130, SIGTERM: 143 } as const
  * @throws ConfigError for wrong use.
  */
 export async function upload(words: readonly string[]): Promise<number> {
+  // What cannot be written must not end it: an upload is worth more.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
   const args = readUploadArguments(words)
   if (args === null) {
     process.stdout.write(uploadHelp)
@@ -34,8 +36,6 @@ export async function upload(words: readonly string[]): Promise<number> {
       interruption.abort()
     })
   }
-  // What cannot be written must not end it: an upload is worth more.
-  for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
   const failed = await uploadAll(args, interruption.signal)
   // A producer that goes on writing would keep this process.
   process.stdin.destroy()
