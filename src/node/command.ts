@@ -56,7 +56,11 @@ async function run(): Promise<void> {
 
 async function serve(config: Config): Promise<void> {
   const logs = logsFor(config, 1)
+  let dying = false
   const die = (error: unknown) => {
+    // What the first failure brings about, such as the end of a thread, is none of its own.
+    if (dying) return
+    dying = true
     logs.server.fatal({ err: error }, 'unexpected failure')
     void leave(logs, 1, 'SIGKILL')
   }
