@@ -1,6 +1,9 @@
 /** `fileloft upload`: servers, and proxies before them, that answer as tus does not have it. */
 import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { listen } from '../node-support.ts'
 import { layTable, type Table } from './support.ts'
@@ -120,4 +123,16 @@ test('an empty standard input: uploaded, though its last request has no bytes', 
   child.stdin.end()
   const { code, stderr } = await ended
   assert.equal(code, 0, stderr)
+})
+
+test('a file that is removed when all of it is sent: uploaded', async () => {
+  const path = join(table.folder, 'moved')
+  await writeFile(path, 'x'.repeat(100_001))
+  const answer: Answer = (_, response) => {
+    rmSync(path)
+    response.writeHead(204, { ...tus, 'Upload-Offset': '100001' }).end()
+  }
+  await using server = await strangeServer({ PATCH: answer })
+  const { code, stderr, urls } = await table.run('moved', '--to', server.url)
+  assert.deepEqual([code, urls.length], [0, 1], stderr)
 })

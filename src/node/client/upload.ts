@@ -1,4 +1,5 @@
 /** `fileloft upload`: a tus client for terminals. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { stateDirectory } from '../config.ts'
 import { readUploadArguments, type UploadArguments, uploadHelp } from './arguments.ts'
@@ -120,9 +121,9 @@ function checkSize({ size }: Source, { maxSize }: ServerInfo): void {
   }
 }
 
-/** Parts of two versions of a file are no file. */
+/** Parts of two versions of a file are no file. Of one that is gone by now all was read before. */
 function checkSame(path: string, source: Source): void {
-  if (source.identity !== null && openSource(path).identity !== source.identity) {
+  if (source.identity !== null && existsSync(path) && openSource(path).identity !== source.identity) {
     throw new UploadError('it was changed while it was sent; what the server has may be of both versions')
   }
 }
