@@ -63,6 +63,17 @@ test('a reader that comes back late: all that fits is there, whole and in order;
   assert.deepEqual(lost, [count], 'told once')
 })
 
+test('a reader that is slow, and one that stands still: only for the latter no flush waits', async () => {
+  using pipe = openPipe()
+  const output = openLogOutput({ fd: pipe.fd, onLost: () => {} })
+  for (let from = 0; from < 400; from += 20) output.write(lines(from, 20))
+  const slow = setInterval(() => pipe.read(), 70)
+  assert.equal(await output.flush(300), true)
+  clearInterval(slow)
+  for (let from = 0; from < 200; from += 20) output.write(lines(from, 20))
+  assert.equal(await output.flush(300), false)
+})
+
 test('the end of the process while a reader is slow: what waits is tried for a second, and no longer', () => {
   using pipe = openPipe()
   const output = openLogOutput({ fd: pipe.fd, onLost: () => {} })

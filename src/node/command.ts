@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
@@ -96,13 +95,12 @@ async function serve(config: Config): Promise<void> {
   await starting
 }
 
-/** Milliseconds that the reader of the log has for the last lines. */
-const lastLinesMs = 2_000
+/** Milliseconds in which the reader of the log has to read something of the last lines. */
+const patienceMs = 2_000
 
 /** Ends the process: with the code, or by the signal where nobody reads the log. */
 async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<void> {
-  const isStuck = await Promise.race([logs.flush(), delay(lastLinesMs, true)])
-  if (isStuck !== true) process.exit(code)
+  if (await logs.flush(patienceMs)) process.exit(code)
   // A write that waits for its reader cannot be given up, and `exit` would wait for it.
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)

@@ -4,8 +4,11 @@ import fs from 'node:fs'
 export interface LogOutput {
   /** @param lines Whole ones; they must not change any more. */
   write(lines: Uint8Array): void
-  /** Resolves once everything so far is written or lost. */
-  flush(): Promise<void>
+  /**
+   * Resolves with true once everything so far is written or lost.
+   * @param patienceMs With false when for so long nothing could be written.
+   */
+  flush(patienceMs?: number): Promise<boolean>
   /** Writes at once what waits, for a process that ends. */
   flushNow(): void
 }
@@ -33,6 +36,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   const waiters: (() => void)[] = []
   let size = 0
   let lost = 0
+  let writes = 0
   let isWriting = false
   let pausing: NodeJS.Timeout | null = null
   /** Whether the first one that waits is written in part. */
@@ -84,6 +88,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   }
 
   function written(lines: Uint8Array, count: number): void {
+    writes++
     if (count > 0) isLineOpen = lines[count - 1] !== lineEnd[0]
     isBegun = count < lines.byteLength
     if (isBegun) replaceFirst(lines.subarray(count))
@@ -113,9 +118,19 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
         next()
       }
     },
-    flush() {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      waiters.push(resolve)
+    flush(patienceMs) {
+      const { promise, resolve } = Promise.withResolvers<boolean>()
+      let before = writes
+      const look = () => {
+        if (writes === before) end(false)
+        before = writes
+      }
+      const timer = patienceMs === undefined ? undefined : setInterval(look, patienceMs)
+      const end = (isDone: boolean) => {
+        clearInterval(timer)
+        resolve(isDone)
+      }
+      waiters.push(() => end(true))
       next()
       return promise
     },

@@ -9,8 +9,11 @@ import { createLoggers, type Loggers } from './loggers.ts'
 export interface Logs extends Loggers {
   /** Writes lines that another thread has logged, whole ones only. */
   write(lines: Uint8Array): void
-  /** Resolves once everything logged so far is written, or cannot be. */
-  flush(): Promise<void>
+  /**
+   * Resolves with true once everything logged so far is written, or cannot be.
+   * @param patienceMs With false when for so long nobody has read anything.
+   */
+  flush(patienceMs?: number): Promise<boolean>
 }
 
 export interface LogOptions {
@@ -43,9 +46,9 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
       const text = Buffer.from(bytes).toString()
       for (const line of text.trimEnd().split('\n')) stream.write(`${line}\n`)
     },
-    flush() {
+    flush(patienceMs) {
       lines.flush()
-      return output.flush()
+      return output.flush(patienceMs)
     },
   }
 }
