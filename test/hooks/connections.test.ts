@@ -186,7 +186,8 @@ test('a connection that the receiver closes as it is used again: the hook goes o
   try {
     const url = `http://127.0.0.1:${port}/`
     const env = { FILELOFT_HOOKS_URL: url, FILELOFT_HOOKS_EVENTS: 'pre-create', FILELOFT_HOOKS_RETRIES: '0' }
-    await using server = await startServer({ env })
+    // Each thread has connections of its own.
+    await using server = await startServer({ env: { ...env, FILELOFT_WORKERS: '1' } })
     for (let count = 0; count < 3; count++) await create(server.url, 5)
     assert.deepEqual([...asked.values()], [2, 2, 1])
   } finally {
