@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { openLogOutput } from '../src/node/log-output.ts'
+import { type LogOutput, openLogOutput } from '../src/node/log-output.ts'
 import { temporaryDirectory } from './cli-support.ts'
 
 const linux = process.platform === 'linux' ? {} : { skip: 'needs /dev/full' }
@@ -32,6 +32,19 @@ function openPipe() {
   }
 }
 
+/** Reads until nothing waits: what goes on after a test would be in the way of the next one. */
+async function readAll(pipe: ReturnType<typeof openPipe>, output: LogOutput): Promise<string> {
+  let isDone = false
+  const done = output.flush().then(() => (isDone = true))
+  let text = ''
+  while (!isDone) {
+    text += pipe.read()
+    await new Promise(setImmediate)
+  }
+  await done
+  return text + pipe.read()
+}
+
 function lines(from: number, count: number): Buffer {
   return Buffer.from(Array.from({ length: count }, (_, index) => `${from + index} ${'x'.repeat(1000)}\n`).join(''))
 }
@@ -41,15 +54,7 @@ test('a reader that comes back late: all that fits is there, whole and in order;
   const lost: number[] = []
   const output = openLogOutput({ fd: pipe.fd, mostBytes: 256 * 1024, onLost: (count) => lost.push(count) })
   for (let from = 0; from < 1000; from += 20) output.write(lines(from, 20))
-  let isDone = false
-  const done = output.flush().then(() => (isDone = true))
-  let text = ''
-  while (!isDone) {
-    text += pipe.read()
-    await new Promise(setImmediate)
-  }
-  await done
-  text += pipe.read()
+  const text = await readAll(pipe, output)
   const [count = 0] = lost
   const numbers = text.trimEnd().split('\n')
   assert.ok(count > 500 && count < 1000, `${count} of 1000 are lost`)
@@ -72,15 +77,17 @@ test('a reader that is slow, and one that stands still: only for the latter no f
   clearInterval(slow)
   for (let from = 0; from < 200; from += 20) output.write(lines(from, 20))
   assert.equal(await output.flush(300), false)
+  await readAll(pipe, output)
 })
 
-test('the end of the process while a reader is slow: what waits is tried for a second, and no longer', () => {
+test('the end of the process while a reader is slow: what waits is tried for a second, and no longer', async () => {
   using pipe = openPipe()
   const output = openLogOutput({ fd: pipe.fd, onLost: () => {} })
   for (let from = 0; from < 200; from += 20) output.write(lines(from, 20))
   const since = performance.now()
   output.flushNow()
   assert.ok(performance.now() - since < 5_000)
+  await readAll(pipe, output)
 })
 
 test('a full disk: what is logged is lost and not kept, and nobody waits for it', linux, async () => {
