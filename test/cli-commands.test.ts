@@ -1,12 +1,14 @@
 /** What the command does besides serving, and what it says when it cannot. */
 import assert from 'node:assert/strict'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFiles } from '../src/node/storage-fs.ts'
 import { readCommandLine } from '../src/node/config.ts'
-import { createUpload, runCli, startCli, temporaryDirectory } from './cli-support.ts'
+import { cli, createUpload, runCli, startCli, temporaryDirectory } from './cli-support.ts'
 import { listen } from './node-support.ts'
 
 test('what cannot be listened on or stored in is told in one line, exit code 1', async () => {
@@ -105,4 +107,24 @@ test('without FILELOFT_DATA_DIR and with the usual place out of reach, ./filelof
   } finally {
     process.chdir(before)
   }
+})
+
+test('standard output that nobody reads any more: no complaint; one that is full: one line, exit code 1', async () => {
+  const run = async (stdout: 'pipe' | number, ...args: string[]) => {
+    const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', stdout, 'pipe'] })
+    child.stdout?.destroy()
+    let stderr = ''
+    child.stderr?.on('data', (chunk: Buffer) => void (stderr += chunk.toString()))
+    const [code] = (await once(child, 'close')) as [number | null]
+    return { code, stderr }
+  }
+  for (const args of [['--help'], ['upload', '--help']]) {
+    assert.deepEqual(await run('pipe', ...args), { code: 0, stderr: '' }, args.join(' '))
+  }
+  if (process.platform !== 'linux') return
+  const full = openSync('/dev/full', 'w')
+  const { code, stderr } = await run(full, '--help')
+  closeSync(full)
+  assert.equal(code, 1)
+  assert.match(stderr, /^fileloft: standard output: ENOSPC: [^\n]*\n$/)
 })

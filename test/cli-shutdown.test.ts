@@ -1,9 +1,12 @@
 /** How the command ends. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { statSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:http2'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { createUpload, startCli, temporaryDirectory } from './cli-support.ts'
+import { createUpload, startCli, temporaryDirectory, tus } from './cli-support.ts'
+import { startReceiver } from './hooks/receiver.ts'
 import { patchHead, rawClient } from './node-support.ts'
 
 test('SIGTERM with a stalled body: what arrived is stored, the request answered 503, exit code 0', async () => {
@@ -71,4 +74,52 @@ test('an unhandled rejection is logged as fatal and ends the process with 1', as
   assert.equal(await server.exit, 1)
   const fatal = await server.line(({ level }) => level === 'fatal')
   assert.match(JSON.stringify(fatal['err']), /boom/)
+})
+
+test('SIGTERM while nobody reads the log: the process ends all the same, by the signal', async () => {
+  using directory = temporaryDirectory()
+  for (const workers of ['1', '2']) {
+    await using server = await startCli({ FILELOFT_DATA_DIR: directory.path, FILELOFT_WORKERS: workers })
+    server.process.stdout?.pause()
+    // More than a pipe takes, and this process reads ahead.
+    const path = 'a'.repeat(8000)
+    for (let count = 0; count < 40; count++) await fetch(`${server.origin}/${path}`)
+    server.process.kill('SIGTERM')
+    const [code, signal] = (await once(server.process, 'exit')) as [number | null, NodeJS.Signals | null]
+    assert.deepEqual([code, signal], [null, 'SIGTERM'])
+    server.process.stdout?.resume()
+    await server.exit
+  }
+})
+
+test('requests that are cut off at the end of the shutdown: a log line each, whichever thread had them', async () => {
+  using directory = temporaryDirectory()
+  await using receiver = await startReceiver(() => 'nothing')
+  await using server = await startCli({
+    FILELOFT_DATA_DIR: directory.path,
+    FILELOFT_WORKERS: '3',
+    FILELOFT_SHUTDOWN_TIMEOUT: '0.5',
+    FILELOFT_ENABLE_H2C: 'true',
+    FILELOFT_HOOKS_URL: receiver.url,
+    FILELOFT_HOOKS_EVENTS: 'pre-create',
+  })
+  const ids = Array.from({ length: 16 }, (_, number) => `request-${number}`)
+  const sessions = ids.slice(8).map((id) => {
+    const session = connect(server.origin).on('error', () => {})
+    const headers = { ...tus, 'upload-length': '5', 'x-request-id': id }
+    session.request({ ':method': 'POST', ':path': '/files', ...headers }).on('error', () => {})
+    return session
+  })
+  for (const id of ids.slice(0, 8)) {
+    const headers = { ...tus, 'Upload-Length': '5', 'X-Request-Id': id, Connection: 'close' }
+    fetch(`${server.origin}/files`, { method: 'POST', headers }).catch(() => {})
+  }
+  await receiver.until(() => receiver.deliveries.length === ids.length)
+  server.process.kill('SIGTERM')
+  await server.exit
+  for (const session of sessions) session.destroy()
+  const lines = server.output().split('\n')
+  const told = ids.filter((id) => lines.some((line) => line.includes(`"requestId":"${id}"`)))
+  assert.deepEqual(told, ids)
+  assert.match(lines.at(-2) ?? '', /"msg":"stopped"/)
 })

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inherited } from './support/environment.ts'
 
-const cli = fileURLToPath(new URL('../src/node/cli.ts', import.meta.url))
+/** The command, from the sources. */
+export const cli = fileURLToPath(new URL('../src/node/cli.ts', import.meta.url))
 
 export interface LogLine {
   readonly level: string

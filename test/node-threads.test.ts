@@ -179,6 +179,7 @@ describe('several threads', linux, () => {
     server.process.kill('SIGUSR2')
     assert.equal(await server.exit, 1)
     assert.match(JSON.stringify((await server.line(({ level }) => level === 'fatal'))['err']), /boom/)
+    assert.equal(server.output().match(/"level":"fatal"/g)?.length, 1, server.output())
   })
 
   test('a thread that cannot start: said in one line, exit code 1', async () => {

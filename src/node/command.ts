@@ -18,6 +18,12 @@ widenThreadPool(16)
 export const done: Promise<void> = run()
 
 async function run(): Promise<void> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough (`fileloft hooks | head`). What is under way goes on.
+    if (error.code === 'EPIPE') return
+    complain(`standard output: ${error.message}`)
+    process.exitCode = 1
+  })
   try {
     const [first, ...others] = process.argv.slice(2)
     if (first === 'sign') {
@@ -49,29 +55,31 @@ async function run(): Promise<void> {
 
 async function serve(config: Config): Promise<void> {
   const logs = logsFor(config, 1)
+  let dying = false
   const die = (error: unknown) => {
+    // What the first failure brings about, such as the end of a thread, is none of its own.
+    if (dying) return
+    dying = true
     logs.server.fatal({ err: error }, 'unexpected failure')
-    logs.flushNow()
-    process.exit(1)
+    void leave(logs, 1, 'SIGKILL')
   }
   process.on('uncaughtException', die).on('unhandledRejection', die)
 
   let stopping = false
   const stop = (signal: 'SIGINT' | 'SIGTERM') => {
-    if (stopping) {
-      logs.flushNow()
-      process.exit(signal === 'SIGINT' ? 130 : 143)
-    }
+    if (stopping) return void leave(logs, signal === 'SIGINT' ? 130 : 143, signal)
     stopping = true
     logs.server.info({ signal }, 'shutting down')
     // A start that fails is told below.
-    void starting.then(end, () => {})
+    void starting.then(
+      (service) => end(service, signal),
+      () => {},
+    )
   }
-  const end = async (service: Service) => {
+  const end = async (service: Service, signal: NodeJS.Signals) => {
     const isDone = await service.close()
     logs.server.info('stopped')
-    await logs.flush()
-    process.exit(isDone ? 0 : 1)
+    await leave(logs, isDone ? 0 : 1, signal)
   }
   // Before anything can be in use that a signal would leave behind.
   process.on('SIGINT', stop).on('SIGTERM', stop)
@@ -85,6 +93,17 @@ async function serve(config: Config): Promise<void> {
   )
   const starting = startService(config, logs)
   await starting
+}
+
+/** Milliseconds in which the reader of the log has to read something of the last lines. */
+const patienceMs = 2_000
+
+/** Ends the process: with the code, or by the signal where nobody reads the log. */
+async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<void> {
+  if (await logs.flush(patienceMs)) process.exit(code)
+  // A write that waits for its reader cannot be given up, and `exit` would wait for it.
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
 }
 
 async function check(config: Config): Promise<void> {

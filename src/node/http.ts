@@ -3,6 +3,7 @@ import { createServer as createHttp2Server, type Http2Session } from 'node:http2
 import { createServer as createHttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import { type Incoming, inviteLater, type Outgoing } from './platform.ts'
 import { tellProtocol } from './protocol.ts'
@@ -21,8 +22,8 @@ export interface Http {
   setTls(tls: SecureContextOptions): void
   /** Stops accepting and closes what is idle. Resolves when all connections are gone. */
   close(): Promise<void>
-  /** Ends every connection at once. */
-  destroy(): void
+  /** Ends every connection at once. Resolves when their requests have been told. */
+  destroy(): Promise<void>
 }
 
 /** Milliseconds in which a request's headers must arrive. */
@@ -118,9 +119,13 @@ export function createHttp(listener: (incoming: Incoming, outgoing: Outgoing) =>
       for (const socket of fresh) if (secure !== null || socket.bytesRead === 0) socket.destroy()
       return closed
     },
-    destroy() {
+    async destroy() {
+      const closed = [...connections].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
       for (const session of sessions) session.destroy()
       for (const socket of connections) socket.destroy()
+      await Promise.all(closed)
+      // Streams of HTTP/2 hear of it a little later.
+      await nextTurn()
     },
   }
 }

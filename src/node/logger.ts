@@ -1,17 +1,19 @@
-import { type DestinationStream, destination as openDestination } from 'pino'
+import type { DestinationStream } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import type { Filter } from './filter.ts'
 import { lineBatches } from './line-batches.ts'
+import { openLogOutput } from './log-output.ts'
 import { createLoggers, type Loggers } from './loggers.ts'
 
 /** The log of the process. */
 export interface Logs extends Loggers {
   /** Writes lines that another thread has logged, whole ones only. */
   write(lines: Uint8Array): void
-  /** Resolves once everything logged so far is written. */
-  flush(): Promise<void>
-  /** Writes what is still on its way at once, for a process that dies. */
-  flushNow(): void
+  /**
+   * Resolves with true once everything logged so far is written, or cannot be.
+   * @param patienceMs With false when for so long nobody has read anything.
+   */
+  flush(patienceMs?: number): Promise<boolean>
 }
 
 export interface LogOptions {
@@ -25,36 +27,29 @@ export interface LogOptions {
 
 /** Lines are written in the background: `flush` before the process ends. */
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
-  // With no least length, `flush` would not wait for what is being written. In this mode it takes bytes, whatever its
-  // type says.
-  const output = openDestination({ fd, sync: false, minLength: 1, contentMode: 'buffer' })
-  // A reader that has gone (`fileloft | head`) must not take the server with it.
-  output.on('error', () => {})
-  // Line by line, writing would cost more than the request that is logged; as would pino's own way of gathering lines,
-  // which measures all that it has gathered with each of them.
-  const lines = lineBatches((batch) => output.write(batch as never))
+  const output = openLogOutput({
+    fd,
+    onLost: (count) => loggers.server.warn({ lines: count }, 'lines of the log are lost: they could not be written'),
+  })
+  // Line by line, writing would cost more than the request that is logged.
+  const lines = lineBatches((batch) => output.write(batch))
   const stream = format === 'json' ? lines : pretty(lines, colors)
-  const flushNow = () => {
-    try {
-      lines.flush()
-      output.flushSync()
-    } catch {
-      // Nothing was written yet, or nobody is there to read it.
-    }
-  }
-  process.once('exit', flushNow)
+  const loggers = createLoggers(filter, stream)
+  process.once('exit', () => {
+    lines.flush()
+    output.flushNow()
+  })
   return {
-    ...createLoggers(filter, stream),
+    ...loggers,
     write(bytes) {
       if (format === 'json') return lines.write(bytes)
       const text = Buffer.from(bytes).toString()
       for (const line of text.trimEnd().split('\n')) stream.write(`${line}\n`)
     },
-    flush() {
+    flush(patienceMs) {
       lines.flush()
-      return new Promise((resolve) => output.flush(() => resolve()))
+      return output.flush(patienceMs)
     },
-    flushNow,
   }
 }
 

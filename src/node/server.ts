@@ -130,7 +130,8 @@ export async function startServer(
       const ended = Promise.all([done, gone]).then(() => Promise.all(features.map(async ({ close }) => close?.())))
       if (await within(timeoutMs, ended)) return true
       logs.server.warn(`requests were still running after ${config.shutdownTimeout} s`)
-      http.destroy()
+      // What there is to log of those requests is logged as they are told.
+      await within(1_000, http.destroy())
       return isDone
     },
   }

@@ -131,6 +131,32 @@ test('--help: on standard output, exit code 0', async () => {
   assert.match(urls.join('\n'), /^fileloft upload: [^]*--parallel N[^]*Exit codes: 0 /)
 })
 
+test('nobody reads standard output any more: all is uploaded, the URL that is lost there is said, exit code 1', async () => {
+  const { child, ended } = table.start(table.small.path, table.small.path, '--to', server.url)
+  child.stdout.destroy()
+  const { code, stderr } = await ended
+  assert.equal(code, 1)
+  assert.equal(stderr.match(/: uploaded, 98 KiB/g)?.length, 2, stderr)
+  assert.equal(stderr.match(/: http:\S+\/files\/\S+ cannot be written to standard output: /g)?.length, 2, stderr)
+})
+
+test('nobody reads standard error any more: uploaded', async () => {
+  const { child, ended } = table.start(table.small.path, '--to', server.url)
+  child.stderr.destroy()
+  const { code, urls } = await ended
+  assert.deepEqual([code, urls.length], [0, 1])
+})
+
+test('a file name with what terminals take for commands: shown without that, sent as it is', async () => {
+  const name = 'a\x1b[31mb\n'
+  await writeFile(join(table.folder, name), '1')
+  const { code, urls, stderr } = await table.run(name, '--to', server.url)
+  assert.equal(code, 0)
+  assert.match(stderr, /^a\?\[31mb\?: uploaded, 1 B in [^\n]*\n$/)
+  const head = await fetch(urls[0] ?? '', { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } })
+  assert.equal(head.headers.get('upload-metadata'), `filename ${Buffer.from(name).toString('base64')}`)
+})
+
 test('on a terminal: a bar with share, rate and time left', async () => {
   await using proxy = await startBreakingProxy(server.port, [{ kind: 'stall', at: 8 * MiB }])
   // `script` is in every Debian; it gives the command a terminal.

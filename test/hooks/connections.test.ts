@@ -136,3 +136,61 @@ test('an answer that breaks off, and one that never ends: 500, the reason in the
     await stop(receiver)
   }
 })
+
+test('an answer with another protocol (101): a failure like others, and not a wait without end', async () => {
+  // Nobody asked for it; Node's own server would not answer so.
+  const receiver = createServer(({ socket }) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n')
+  })
+  const port = await listen(receiver)
+  try {
+    const url = `http://127.0.0.1:${port}/`
+    await using server = await startServer({ env: { FILELOFT_HOOKS_URL: url, FILELOFT_HOOKS_EVENTS: 'pre-create' } })
+    assert.equal((await post(server.url, { 'Upload-Length': '5' })).status, 500)
+    await server.logged(({ err }) => JSON.stringify(err ?? '').includes('failed: it answered 101'))
+  } finally {
+    await stop(receiver)
+  }
+})
+
+test('answers to what is only told that begin and stand still: their connections are cut after a while', async () => {
+  const closed: Promise<void>[] = []
+  const receiver = createServer((request, response) => {
+    closed.push(new Promise((resolve) => response.on('close', resolve)))
+    request.resume()
+    // One of them is a failure, and the event is sent again.
+    response.writeHead(closed.length === 1 ? 500 : 200, { 'Content-Length': '100' }).write('x')
+  })
+  const port = await listen(receiver)
+  try {
+    const env = { FILELOFT_HOOKS_URL: `http://127.0.0.1:${port}/`, FILELOFT_HOOKS_EVENTS: 'post-create' }
+    await using server = await startServer({ env: { ...env, FILELOFT_LOG: 'debug' } })
+    await create(server.url, 5)
+    await server.logged(({ msg }) => msg === 'hook delivered')
+    assert.equal(closed.length, 2)
+    await Promise.all(closed)
+  } finally {
+    await stop(receiver)
+  }
+})
+
+test('a connection that the receiver closes as it is used again: the hook goes over another one, at once', async () => {
+  const asked = new Map<Socket, number>()
+  const receiver = createServer((request, response) => {
+    const { socket } = request
+    asked.set(socket, (asked.get(socket) ?? 0) + 1)
+    if (asked.get(socket) !== 1) return void socket.destroy()
+    request.resume().on('end', () => response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}'))
+  })
+  const port = await listen(receiver)
+  try {
+    const url = `http://127.0.0.1:${port}/`
+    const env = { FILELOFT_HOOKS_URL: url, FILELOFT_HOOKS_EVENTS: 'pre-create', FILELOFT_HOOKS_RETRIES: '0' }
+    // Each thread has connections of its own.
+    await using server = await startServer({ env: { ...env, FILELOFT_WORKERS: '1' } })
+    for (let count = 0; count < 3; count++) await create(server.url, 5)
+    assert.deepEqual([...asked.values()], [2, 2, 1])
+  } finally {
+    await stop(receiver)
+  }
+})

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
 import { pino } from 'pino'
+import { StoreError } from '../../src/errors.ts'
 import { createCourier } from '../../src/node/hooks/courier.ts'
 import { HookError } from '../../src/node/hooks/failure.ts'
 import { nameOf, type Outbox, type StoredEvent } from '../../src/node/hooks/outbox.ts'
@@ -223,4 +224,69 @@ test('events of as many uploads as have room keep failing: those of others are d
   }
   await takeovers.stop()
   await courier.close(0)
+})
+
+/** What another process, by now gone, has left: an event of each of these uploads. */
+async function leave({ stored, outboxOf }: ReturnType<typeof shelf>, ...ids: string[]): Promise<void> {
+  const gone = start(outboxOf('gone'), () => new Promise(() => {}))
+  for (const id of ids) await gone.accept('post-create', id)
+  void gone.courier.close(0)
+  await gone.takeovers.stop()
+  assert.equal(stored.size, ids.length)
+}
+
+const isGone: Outbox['isGone'] = async (owner) => owner === 'gone'
+
+test('the storage fails as an event that was left is read: it is taken over at a later look', async () => {
+  const all = shelf()
+  await leave(all, 'a', 'b')
+  const outbox = all.outboxOf('one')
+  let failures = 1
+  const read: Outbox['read'] = (state, name) => {
+    if (failures-- > 0) throw new StoreError('unavailable', 'timed out')
+    return outbox.read(state, name)
+  }
+  const taken: string[] = []
+  const one = start({ ...outbox, isGone, read }, ({ uploadId }) => void taken.push(uploadId))
+  await pass(120_000, () => all.stored.size === 0)
+  assert.deepEqual(taken.sort(), ['a', 'b'])
+  await one.takeovers.stop()
+  await one.courier.close(0)
+})
+
+test('a write is done and seems to have failed, as an event is taken over: it is delivered once its claim is over', async () => {
+  const all = shelf()
+  await leave(all, 'a')
+  const outbox = all.outboxOf('one')
+  let failures = 1
+  const replace: Outbox['replace'] = async (event, version) => {
+    const written = await outbox.replace(event, version)
+    if (failures-- > 0) throw new StoreError('unavailable', 'its folder cannot be synced')
+    return written
+  }
+  const taken: string[] = []
+  const one = start({ ...outbox, isGone, replace }, ({ uploadId }) => void taken.push(uploadId))
+  await pass(120_000, () => all.stored.size === 0)
+  assert.deepEqual(taken, ['a'])
+  await one.takeovers.stop()
+  await one.courier.close(0)
+})
+
+test('an event that its owner gave back long after it was seen with it: another process takes it', async () => {
+  const { stored, outboxOf } = shelf()
+  const owner = start(outboxOf('owner'), isDown)
+  await owner.accept('post-create', 'a')
+  const taken: string[] = []
+  const one = start(outboxOf('one'), ({ uploadId }) => void taken.push(uploadId))
+  await pass(40_000, () => false)
+  // Alive, but it looks for nothing any more.
+  void owner.courier.close(0)
+  await owner.takeovers.stop()
+  for (const { event, version } of stored.values()) {
+    await outboxOf('owner').replace({ ...event, owner: '', leaseUntil: 0 }, version)
+  }
+  await pass(600_000, () => stored.size === 0)
+  assert.deepEqual(taken, ['a'])
+  await one.takeovers.stop()
+  await one.courier.close(0)
 })

@@ -1,10 +1,14 @@
-/** What a power cut cannot take: events of uploads that are complete or gone, as far as syncing them goes. */
+/** The outbox as files: what a power cut cannot take, as far as syncing goes, and what a crash leaves. */
 // Before what picks up the functions that it replaces.
 import { takeSyncs } from '../files/syncs.ts'
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { createOutbox, newEvent, nameOf, type StoredEvent } from '../../src/node/hooks/outbox.ts'
 import type { KeptType } from '../../src/node/hooks/types.ts'
+import type { Shelf } from '../../src/node/hooks/shelf.ts'
 import { fileShelf } from '../../src/node/hooks/shelf-files.ts'
 import { memoryLocker } from '../../src/lockers/memory.ts'
 import { temporaryDirectory } from '../cli-support.ts'
@@ -39,4 +43,17 @@ test('outbox in a directory: file and folder are synced before an event counts a
   await outbox.remove('waiting', nameOf(event('post-finish')))
   assert.deepEqual(await outbox.read('waiting', nameOf(event('post-finish'))), null)
   await outbox.close()
+})
+
+test('outbox in a directory: what a dead process was writing goes with the next event, what a live one writes stays', async () => {
+  using directory = temporaryDirectory()
+  const locker = memoryLocker()
+  const put = (shelf: Shelf) => shelf.put('waiting/a', Buffer.from('{}'), { durable: false })
+  const [living, next] = [fileShelf(directory.path, locker), fileShelf(directory.path, locker)]
+  await put(living)
+  const temporary = (owner: string) => join(directory.path, 'tmp', `${owner}-7`)
+  for (const owner of [living.self, randomUUID(), randomUUID()]) writeFileSync(temporary(owner), '{')
+  await put(next)
+  assert.deepEqual(readdirSync(join(directory.path, 'tmp')), [`${living.self}-7`])
+  for (const shelf of [living, next]) await shelf.close()
 })

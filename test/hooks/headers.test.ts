@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:http2'
 import { test } from 'node:test'
+import { rawClient } from '../node-support.ts'
 import { startServer } from '../support/server.ts'
 import { create, metadata } from './client.ts'
 import { startReceiver } from './receiver.ts'
@@ -91,6 +92,23 @@ test('FILELOFT_HOOKS_FORWARD_HEADERS: spelled as it spells them, found however t
     assert.deepEqual(told.sort(), ['X-tEAM', 'authorization'], hook.Type)
     assert.equal(rawHeaders[rawHeaders.indexOf('X-tEAM') + 1], 'blue')
     assert.equal(rawHeaders[rawHeaders.indexOf('authorization') + 1], 'Bearer t')
+  }
+})
+
+test('a header of UTF-8: told as that, forwarded byte by byte', async () => {
+  await using receiver = await startReceiver()
+  const env = { FILELOFT_HOOKS_URL: receiver.url, FILELOFT_HOOKS_FORWARD_HEADERS: 'X-Name' }
+  await using server = await startServer({ env })
+  // Over a socket: `fetch` sends no such values.
+  using client = await rawClient(server.port)
+  client.socket.write(
+    'POST /files HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 5\r\nX-Name: José\r\n\r\n',
+  )
+  assert.match(await client.until(/\r\n\r\n/), /^HTTP\/1\.1 201 /)
+  await receiver.until(() => receiver.of('post-create').length === 1)
+  for (const { hook, headers } of receiver.deliveries) {
+    assert.deepEqual(hook.Event.HTTPRequest.Header['X-Name'], ['José'], hook.Type)
+    assert.equal(Buffer.from(String(headers['x-name']), 'latin1').toString(), 'José', hook.Type)
   }
 })
 

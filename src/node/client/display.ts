@@ -12,7 +12,9 @@ export interface Display {
 }
 
 /** A bar on a terminal; elsewhere the lines only, so that a log stays readable. */
-export function createDisplay(name: string, stream: NodeJS.WriteStream): Display {
+export function createDisplay(path: string, stream: NodeJS.WriteStream): Display {
+  // A terminal may take what is in a name for commands.
+  const name = path.replace(/\p{Cc}/gu, '?')
   const write = (text: string) => void stream.write(`${name}: ${text}\n`)
   if (!stream.isTTY) return { progress: () => {}, note: write, end: write }
 

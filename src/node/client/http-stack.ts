@@ -8,8 +8,9 @@ import { explainError, UploadError } from './explain.ts'
 const silenceMs = 120_000
 
 /**
- * tus-js-client's own way of sending requests, with three things added: a checksum for every body, an end for
- * connections that went silent, and an error instead of a crash when the file cannot be read.
+ * tus-js-client's own way of sending requests, with some things added: a checksum for every body, an end for
+ * connections that went silent, and errors where it would crash (the file cannot be read, the server names a strange URL)
+ * or wait for ever (the answer breaks off).
  */
 export function createHttpStack(checksum: ChecksumAlgorithm | null): HttpStack {
   const stack = new DefaultHttpStack({})
@@ -29,21 +30,29 @@ function extend(inner: HttpRequest, checksum: ChecksumAlgorithm | null): HttpReq
     getUnderlyingObject: () => inner.getUnderlyingObject() as unknown,
     abort: () => inner.abort(),
     async send(body: ReadStream | Buffer | null): Promise<HttpResponse> {
-      const unreadable = Promise.withResolvers<never>()
+      const failed = Promise.withResolvers<never>()
+      failed.promise.catch(() => (inner.getUnderlyingObject() as ClientRequest | null)?.destroy())
       if (body instanceof ReadStream) {
-        body.on('error', (error) => unreadable.reject(new UploadError(`cannot read it: ${explainError(error)}`)))
+        body.on('error', (error) => failed.reject(new UploadError(`cannot read it: ${explainError(error)}`)))
       }
       if (body !== null && checksum !== null) {
-        const digest = await Promise.race([digestOf(body, checksum), unreadable.promise])
+        const digest = await Promise.race([digestOf(body, checksum), failed.promise])
         inner.setHeader('Upload-Checksum', `${checksum} ${Buffer.from(digest).toString('base64')}`)
       }
       const answer = inner.send(body)
-      const request = inner.getUnderlyingObject() as ClientRequest
+      const request = inner.getUnderlyingObject() as ClientRequest | null
+      if (request === null) return answer.catch(failForUrl)
       request.setTimeout(silenceMs, () => request.destroy(new Error(`the server was silent for ${silenceMs / 1000} s`)))
-      unreadable.promise.catch(() => request.destroy())
-      return Promise.race([answer, unreadable.promise])
+      // Of an answer that breaks off nothing else tells.
+      request.on('close', () => failed.reject(new Error('the connection broke')))
+      return Promise.race([answer, failed.promise])
     },
   }
+}
+
+/** Where an upload is, its server has said. */
+function failForUrl(error: unknown): never {
+  throw new UploadError(`the server names a URL that cannot be used: ${explainError(error)}`, { cause: error })
 }
 
 /** Reads the part of the file a second time: a chunk may be larger than what fits into memory. */

@@ -1,4 +1,12 @@
-import { type HttpStack, type PreviousUpload, Upload, type UploadOptions, type UrlStorage } from 'tus-js-client'
+import {
+  type HttpRequest,
+  type HttpResponse,
+  type HttpStack,
+  type PreviousUpload,
+  Upload,
+  type UploadOptions,
+  type UrlStorage,
+} from 'tus-js-client'
 import type { UploadArguments } from './arguments.ts'
 import type { Display } from './display.ts'
 import { explainError, UploadError } from './explain.ts'
@@ -56,7 +64,10 @@ export async function send(source: Source, options: SendOptions): Promise<Sent |
       sent = bytes
       display.progress(bytes, source.size)
     },
-    onAfterResponse: resumed.onAnswer,
+    onAfterResponse(request, response) {
+      checkOffset(request, response, source.size)
+      resumed.onAnswer(request, response)
+    },
     onShouldRetry(error, attempt, { parallelUploads = 1 }) {
       const willRetry = isTransient(error, parallelUploads)
       // The first one is at once, and often enough.
@@ -129,11 +140,13 @@ function watchResumption(previous: PreviousUpload | null, size: number | null, d
   const offsets = new Map<string, number>()
   let isTold = previous === null
   let before = 0
-  const onAnswer: UploadOptions['onAfterResponse'] = (request, response) => {
+  const onAnswer = (request: HttpRequest, response: HttpResponse) => {
     if (request.getMethod() !== 'HEAD') return
     const status = response.getStatus()
     // tus-js-client would start over, and lose what is there, whatever it is that fails.
-    if (status >= 300 && status !== 404 && status !== 410 && status !== 423) throw new HeadFailed(status)
+    if (status >= 300 && status !== 404 && status !== 410 && status !== 423) {
+      throw new AnswerError(`the server does not tell how much it has (${status})`, isPassing(status))
+    }
     if (isTold || status === 423) return
     offsets.set(request.getURL(), status < 300 ? Number(response.getHeader('Upload-Offset')) : 0)
     if (offsets.size < urls.length) return
@@ -145,12 +158,26 @@ function watchResumption(previous: PreviousUpload | null, size: number | null, d
   return { onAnswer, before: () => before }
 }
 
-class HeadFailed extends UploadError {
-  readonly status: number
+/** tus-js-client takes any offset as it is told, and sends the same again at once, without end. */
+function checkOffset(request: HttpRequest, response: HttpResponse, size: number | null): void {
+  if (request.getMethod() !== 'PATCH' || response.getStatus() >= 300) return
+  const [from, offset] = [request, response].map((each) => Number(each.getHeader('Upload-Offset') ?? 'none'))
+  if (from === undefined || offset === undefined || Number.isNaN(offset)) return
+  if (offset < from || (size !== null && offset > size)) {
+    throw new AnswerError(`the server says that it has ${offset} bytes, which cannot be`, false)
+  }
+  // The end of a stream comes without bytes.
+  const isEnd = Number(request.getHeader('Upload-Length') ?? 'none') === offset
+  if (offset === from && !isEnd) throw new AnswerError('the server takes nothing of what it is sent', true)
+}
 
-  constructor(status: number) {
-    super(`the server does not tell how much it has (${status})`)
-    this.status = status
+/** An answer that makes an attempt fail, whatever its status. */
+class AnswerError extends UploadError {
+  readonly isTransient: boolean
+
+  constructor(message: string, isTransient: boolean) {
+    super(message)
+    this.isTransient = isTransient
   }
 }
 
@@ -158,10 +185,15 @@ type Failure = Parameters<NonNullable<NonNullable<UploadOptions['onShouldRetry']
 
 function isTransient(error: Failure, parallelUploads: number): boolean {
   const cause = error.causingError
-  if (cause instanceof UploadError && !(cause instanceof HeadFailed)) return false
+  if (cause instanceof UploadError && !(cause instanceof AnswerError)) return false
   // A part has given up: it was tried often enough, while the others went on.
   const isPart = error.originalRequest.getHeader('Upload-Concat')?.startsWith('final') !== true
   if (parallelUploads > 1 && isPart) return false
-  const status = cause instanceof HeadFailed ? cause.status : (error.originalResponse?.getStatus() ?? 0)
+  if (cause instanceof AnswerError) return cause.isTransient
+  return isPassing(error.originalResponse?.getStatus() ?? 0)
+}
+
+/** Whether another attempt may go well; 0 = there was no answer. */
+function isPassing(status: number): boolean {
   return status === 0 || status >= 500 || transient.includes(status)
 }

@@ -1,8 +1,9 @@
 /** `fileloft upload`: a tus client for terminals. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { stateDirectory } from '../config.ts'
 import { readUploadArguments, type UploadArguments, uploadHelp } from './arguments.ts'
-import { createDisplay } from './display.ts'
+import { createDisplay, type Display } from './display.ts'
 import { explainError, UploadError } from './explain.ts'
 import { createHttpStack } from './http-stack.ts'
 import { createPlaces } from './places.ts'
@@ -19,6 +20,8 @@ const codes = { SIGINT: 130, SIGTERM: 143 } as const
  * @throws ConfigError for wrong use.
  */
 export async function upload(words: readonly string[]): Promise<number> {
+  // What cannot be written must not end it: an upload is worth more.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
   const args = readUploadArguments(words)
   if (args === null) {
     process.stdout.write(uploadHelp)
@@ -87,12 +90,21 @@ async function uploadOne(
     }
     checkSame(path, source)
     display.end(`uploaded, ${formatSize(sent.size)} in ${describe(sent, performance.now() - started)}`)
-    process.stdout.write(`${sent.url}\n`)
-    return true
+    return await tell(sent.url, display)
   } catch (error) {
     display.end(`not uploaded: ${explainError(error)}`)
     return false
   }
+}
+
+/** Writes the URL where programs expect it; false when nobody takes it. */
+async function tell(url: string, display: Display): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<Error | null | undefined>()
+  process.stdout.write(`${url}\n`, resolve)
+  const error = await promise
+  if (error === null || error === undefined) return true
+  display.note(`${url} cannot be written to standard output: ${explainError(error)}`)
+  return false
 }
 
 /** How long it took and how fast that was. */
@@ -109,9 +121,9 @@ function checkSize({ size }: Source, { maxSize }: ServerInfo): void {
   }
 }
 
-/** Parts of two versions of a file are no file. */
+/** Parts of two versions of a file are no file. Of one that is gone by now all was read before. */
 function checkSame(path: string, source: Source): void {
-  if (source.identity !== null && openSource(path).identity !== source.identity) {
+  if (source.identity !== null && existsSync(path) && openSource(path).identity !== source.identity) {
     throw new UploadError('it was changed while it was sent; what the server has may be of both versions')
   }
 }

@@ -223,7 +223,10 @@ export function createCourier(options: CourierOptions): Courier {
 
   /** Whether nobody is going to send it. */
   async function isLeft({ owner, leaseUntil }: StoredEvent): Promise<boolean> {
-    return owner === '' || (owner !== outbox.self && ((await outbox.isGone(owner)) ?? leaseUntil < Date.now()))
+    if (owner === '') return true
+    // Its own, and not here, it has lost by a write that failed but for its result, or is accepting it just now.
+    const isGone = owner === outbox.self ? null : await outbox.isGone(owner)
+    return isGone ?? leaseUntil < Date.now()
   }
 
   /** What has not happened may be told at any moment, or never: it is looked less often as time goes by. */

@@ -85,19 +85,46 @@ function postOnce(
   // Node's own way to heed a signal takes longer.
   const end = () => request.destroy()
   signal.addEventListener('abort', end)
-  request.on('close', () => signal.removeEventListener('abort', end))
-  request.on('response', resolve)
-  // What breaks an answer off is told to whoever reads it.
-  request.on('error', (error) => reject(unreachable(error, signal)))
-  request.end(message.body)
+  request.on('close', () => {
+    signal.removeEventListener('abort', end)
+    reject(new HookError('it ended the connection without an answer', { transient: true }))
+  })
+  let isAnswered = false
+  request.on('response', (response) => {
+    isAnswered = true
+    resolve(response)
+  })
+  // Without this, Node cuts the connection and tells nobody.
+  request.on('upgrade', (response, socket) => {
+    socket.destroy()
+    resolve(response)
+  })
+  request.on('error', (error: NodeJS.ErrnoException) => {
+    // What breaks an answer off is told to whoever reads it.
+    if (isAnswered) return
+    // The receiver has closed a connection that nobody used, at this very moment: at once on another one.
+    const isStale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+    if (isStale && !signal.aborted) resolve(postOnce(url, message, secrets, signal))
+    else reject(unreachable(error, signal))
+  })
+  // As bytes: of a text Node makes one with the headers, and writes the bytes above 127 in those as UTF-8.
+  request.end(Buffer.from(message.body))
   if (signal.aborted) end()
   return promise
 }
+
+/** How long an answer may take that nobody waits for. */
+const passOverMs = 5_000
 
 /** Lets the connection be used again, unless its answer is too long for that. */
 function passOver(response: IncomingMessage): void {
   let size = 0
   response.on('error', () => {})
+  // The time that the request had was for its answer to begin.
+  if (!response.complete) {
+    const timer = setTimeout(() => response.destroy(), passOverMs).unref()
+    response.on('close', () => clearTimeout(timer))
+  }
   response.on('data', (chunk: Uint8Array) => {
     size += chunk.byteLength
     if (size > maxAnswerBytes) response.destroy()

@@ -110,9 +110,15 @@ function headersOf(
   const all: Record<string, string[]> = { Host: [url.split('/', 3)[2] ?? ''] }
   for (const [name, value] of headers) {
     if (isOmitted(name)) continue
-    all[canonical(name)] = [withoutQuery && addresses.test(name) ? value.replace(/\?.*$/, '') : value]
+    const text = textOf(value)
+    all[canonical(name)] = [withoutQuery && addresses.test(name) ? text.replace(/\?.*$/, '') : text]
   }
   return all
+}
+
+/** Go takes the bytes of a value for UTF-8; here each of them is a character. */
+function textOf(value: string): string {
+  return /[\u0080-\u00ff]/.test(value) ? Buffer.from(value, 'latin1').toString() : value
 }
 
 function canonical(name: string): string {

@@ -20,7 +20,10 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
 
   /** Others must see that this process lives before they see anything of its. */
   async function live(): Promise<void> {
-    life ??= locker.acquire(lifeOf(self), { signal: AbortSignal.timeout(10_000) })
+    life ??= locker.acquire(lifeOf(self), { signal: AbortSignal.timeout(10_000) }).then(async (lock) => {
+      await clearAway().catch(() => {})
+      return lock
+    })
     try {
       await life
     } catch (error) {
@@ -56,6 +59,29 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
     const lock = await locker.tryAcquire(lifeOf(owner))
     await lock?.release()
     return lock !== null
+  }
+
+  /** Whether a process has ended. */
+  async function isGone(owner: string): Promise<boolean> {
+    if (owner === self) return false
+    // One look at a time: while one has the lock, another would take its owner for alive.
+    const look = looks.get(owner) ?? lookFor(owner)
+    looks.set(owner, look)
+    let isGone = false
+    try {
+      isGone = await look
+    } finally {
+      // Who is gone does not come back; who lives is looked at again the next time.
+      if (!isGone) looks.delete(owner)
+    }
+    return isGone
+  }
+
+  /** Removes what processes that are gone were writing at that moment. */
+  async function clearAway(): Promise<void> {
+    for (const name of namesIn(temporaries)) {
+      if (await isGone(name.slice(0, self.length))) remove(join(temporaries, name))
+    }
   }
 
   return {
@@ -95,29 +121,9 @@ export function fileShelf(folder: string, locker: Locker): Shelf {
       }
     },
 
-    async list(prefix) {
-      try {
-        return fs.readdirSync(join(folder, prefix))
-      } catch (error) {
-        if (isMissing(error)) return []
-        throw storeError(error, `The events in ${folder} cannot be listed`)
-      }
-    },
+    list: async (prefix) => namesIn(join(folder, prefix)),
 
-    async isGone(owner) {
-      if (owner === self) return false
-      // One look at a time: while one has the lock, another would take its owner for alive.
-      const look = looks.get(owner) ?? lookFor(owner)
-      looks.set(owner, look)
-      let isGone = false
-      try {
-        isGone = await look
-      } finally {
-        // Who is gone does not come back; who lives is looked at again the next time.
-        if (!isGone) looks.delete(owner)
-      }
-      return isGone
-    },
+    isGone,
 
     async close() {
       const lock = await life?.catch(() => null)
@@ -145,6 +151,15 @@ function read(path: string): Buffer | null {
   } catch (error) {
     if (isMissing(error)) return null
     throw storeError(error, `The event ${path} cannot be read`)
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw storeError(error, `The events in ${folder} cannot be listed`)
   }
 }
 

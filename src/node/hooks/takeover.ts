@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { StoreError } from '../../errors.ts'
 import { reasonOf } from './failure.ts'
 import type { Courier } from './courier.ts'
 import { laneIn, nameOf, type Outbox, type StoredEvent } from './outbox.ts'
@@ -6,6 +7,8 @@ import { laneIn, nameOf, type Outbox, type StoredEvent } from './outbox.ts'
 /** How often it is looked for events that other processes have left, in milliseconds; and when a time is over. */
 const intervalMs = 30_000
 const leastMs = 1_000
+/** For how long an event counts as its owner's, who may give it back, and then another one have it. */
+const ownerMs = 5 * 60_000
 
 export interface Takeovers {
   /** Looks now, or once more after the look that is under way. */
@@ -17,8 +20,8 @@ export interface Takeovers {
 export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): Takeovers {
   /** Events of others, and until when there is no need to look at them. */
   const leases = new Map<string, number>()
-  /** Whose events are, where their owner lived when it was asked: they need not be read again while it does. */
-  const owners = new Map<string, string>()
+  /** Whose events are, where their owner lived when it was asked: for so long they need not be read again while it does. */
+  const owners = new Map<string, { readonly owner: string; readonly until: number }>()
   /** Events that nobody has and that failed not long ago, and when it is time for them. Until then they take no room. */
   const later = new Map<string, number>()
   /** Where the last look ended for want of room: the next one goes on there, so that each comes round. */
@@ -45,8 +48,8 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): T
       last = name
       if (laneIn(name) === null || courier.has(name)) continue
       if ((leases.get(name) ?? later.get(name) ?? 0) > Date.now()) continue
-      const owner = owners.get(name)
-      if (owner !== undefined && (await isGone(owner, gone)) === false) continue
+      const known = owners.get(name)
+      if (known !== undefined && known.until > Date.now() && (await isGone(known.owner, gone)) === false) continue
       const found = await readable(name)
       if (found === null) continue
       if (!(await isFree(found.event, gone))) continue
@@ -71,9 +74,10 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): T
       times.set(nameOf(event), nextAt)
       return false
     }
-    const known = await isGone(owner, gone)
-    // This process may give it back.
-    if (known === false && owner !== outbox.self) owners.set(nameOf(event), owner)
+    // What is this process's own and not with its courier was lost by a write that failed, but for its result; or it is
+    // being accepted at this moment. Time tells.
+    const known = owner === outbox.self ? null : await isGone(owner, gone)
+    if (known === false) owners.set(nameOf(event), { owner, until: Date.now() + ownerMs })
     if (known !== null) return known
     if (leaseUntil < Date.now()) return true
     leases.set(nameOf(event), leaseUntil)
@@ -91,6 +95,8 @@ export function startTakeovers(outbox: Outbox, courier: Courier, log: Logger): T
     try {
       return await outbox.read('waiting', name)
     } catch (error) {
+      // The storage fails, and not the event: the next look goes on behind it, and comes back.
+      if (error instanceof StoreError) throw error
       unreadable.add(name)
       log.error({ event: name, reason: reasonOf(error) }, 'an event in the outbox of hooks cannot be read')
       return null

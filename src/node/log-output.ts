@@ -1,0 +1,166 @@
+import fs from 'node:fs'
+
+/** Where the log of the process goes: a file, a terminal or a pipe, which may be slow, full or gone. */
+export interface LogOutput {
+  /** @param lines Whole ones; they must not change any more. */
+  write(lines: Uint8Array): void
+  /**
+   * Resolves with true once everything so far is written or lost.
+   * @param patienceMs With false when for so long nothing could be written.
+   */
+  flush(patienceMs?: number): Promise<boolean>
+  /** Writes at once what waits, for a process that ends. */
+  flushNow(): void
+}
+
+export interface LogOutputOptions {
+  /** File descriptor to write to. */
+  readonly fd: number
+  /** Told, once lines can be written again, how many could not be. */
+  readonly onLost: (count: number) => void
+  /** Bytes that wait for a slow reader at most; 16 MiB unless given. What comes then is lost. */
+  readonly mostBytes?: number
+}
+
+/** Before what could not take anything is tried again. */
+const busyMs = 50
+/** How often that is at the end of the process. */
+const lastTries = 20
+
+/**
+ * Writes in the background, in order, one write at a time. What cannot be written is lost, and said to be: pino's own
+ * destination keeps it all in memory, and tries for ever at the end of the process.
+ */
+export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogOutputOptions): LogOutput {
+  const waiting: Uint8Array[] = []
+  const waiters: (() => void)[] = []
+  let size = 0
+  let lost = 0
+  let writes = 0
+  let isWriting = false
+  let pausing: NodeJS.Timeout | null = null
+  /** Whether the first one that waits is written in part. */
+  let isBegun = false
+  /** Whether what was written last ends within a line. */
+  let isLineOpen = false
+  let isGone = false
+
+  function next(): void {
+    if (isWriting || pausing !== null) return
+    const lines = first()
+    if (lines === undefined) {
+      for (const done of waiters.splice(0)) done()
+      return
+    }
+    isWriting = true
+    fs.write(fd, lines, (error, count) => {
+      isWriting = false
+      if (error === null) written(lines, count)
+      else if (isBusy(error)) return pause()
+      else giveUp(error)
+      next()
+    })
+  }
+
+  function pause(): void {
+    pausing = setTimeout(() => {
+      pausing = null
+      next()
+    }, busyMs)
+  }
+
+  /** What is to be written next. After lines that broke off, on a line of its own. */
+  function first(): Uint8Array | undefined {
+    const [lines] = waiting
+    if (lines === undefined || isBegun || !isLineOpen) return lines
+    return replaceFirst(Buffer.concat([lineEnd, lines]))
+  }
+
+  function replaceFirst(lines: Uint8Array): Uint8Array {
+    size += lines.byteLength - (waiting[0]?.byteLength ?? 0)
+    waiting[0] = lines
+    return lines
+  }
+
+  function removeFirst(): void {
+    size -= waiting.shift()?.byteLength ?? 0
+    isBegun = false
+  }
+
+  function written(lines: Uint8Array, count: number): void {
+    writes++
+    if (count > 0) isLineOpen = lines[count - 1] !== lineEnd[0]
+    isBegun = count < lines.byteLength
+    if (isBegun) replaceFirst(lines.subarray(count))
+    else removeFirst()
+    if (lost === 0) return
+    const before = lost
+    lost = 0
+    onLost(before)
+  }
+
+  function giveUp({ code }: NodeJS.ErrnoException): void {
+    // A reader that has gone (`fileloft | head`) does not come back.
+    if (code === 'EPIPE') isGone = true
+    do {
+      lost += countLines(waiting[0])
+      removeFirst()
+    } while (isGone && waiting.length > 0)
+  }
+
+  return {
+    write(lines) {
+      if (isGone) return
+      if (size + lines.byteLength > mostBytes) lost += countLines(lines)
+      else {
+        size += lines.byteLength
+        waiting.push(lines)
+        next()
+      }
+    },
+    flush(patienceMs) {
+      const { promise, resolve } = Promise.withResolvers<boolean>()
+      let before = writes
+      const look = () => {
+        if (writes === before) end(false)
+        before = writes
+      }
+      const timer = patienceMs === undefined ? undefined : setInterval(look, patienceMs)
+      const end = (isDone: boolean) => {
+        clearInterval(timer)
+        resolve(isDone)
+      }
+      waiters.push(() => end(true))
+      next()
+      return promise
+    },
+    flushNow() {
+      // What is being written goes on by itself.
+      for (const lines of waiting.splice(isWriting ? 1 : 0)) if (!writeNow(fd, lines)) return
+    },
+  }
+}
+
+const lineEnd = Buffer.from('\n')
+
+function isBusy({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'EAGAIN' || code === 'EBUSY'
+}
+
+function countLines(lines: Uint8Array = lineEnd): number {
+  return lines.reduce((count, byte) => (byte === lineEnd[0] ? count + 1 : count), 0)
+}
+
+function writeNow(fd: number, lines: Uint8Array): boolean {
+  let rest = lines
+  for (let tries = 0; rest.byteLength > 0 && tries < lastTries;) {
+    try {
+      rest = rest.subarray(fs.writeSync(fd, rest))
+    } catch (error) {
+      if (!isBusy(error as NodeJS.ErrnoException)) return false
+      tries++
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyMs)
+    }
+  }
+  return rest.byteLength === 0
+}

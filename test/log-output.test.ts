@@ -1,0 +1,126 @@
+/** The log where it cannot be written as fast as it comes, or not at all. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type LogOutput, openLogOutput } from '../src/node/log-output.ts'
+import { temporaryDirectory } from './cli-support.ts'
+
+const linux = process.platform === 'linux' ? {} : { skip: 'needs /dev/full' }
+
+/** A pipe that this process reads when it likes; it takes 64 KiB, and waits for nobody. */
+function openPipe() {
+  const directory = temporaryDirectory()
+  const path = join(directory.path, 'pipe')
+  execFileSync('mkfifo', [path])
+  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
+  const buffer = Buffer.alloc(1024 * 1024)
+  return {
+    fd,
+    read(): string {
+      try {
+        return buffer.toString('utf8', 0, readSync(fd, buffer))
+      } catch {
+        return ''
+      }
+    },
+    [Symbol.dispose]() {
+      closeSync(fd)
+      directory[Symbol.dispose]()
+    },
+  }
+}
+
+/** Reads until nothing waits: what goes on after a test would be in the way of the next one. */
+async function readAll(pipe: ReturnType<typeof openPipe>, output: LogOutput): Promise<string> {
+  let isDone = false
+  const done = output.flush().then(() => (isDone = true))
+  let text = ''
+  while (!isDone) {
+    text += pipe.read()
+    await new Promise(setImmediate)
+  }
+  await done
+  return text + pipe.read()
+}
+
+function lines(from: number, count: number): Buffer {
+  return Buffer.from(Array.from({ length: count }, (_, index) => `${from + index} ${'x'.repeat(1000)}\n`).join(''))
+}
+
+test('a reader that comes back late: all that fits is there, whole and in order; what did not is told', async () => {
+  using pipe = openPipe()
+  const lost: number[] = []
+  const output = openLogOutput({ fd: pipe.fd, mostBytes: 256 * 1024, onLost: (count) => lost.push(count) })
+  for (let from = 0; from < 1000; from += 20) output.write(lines(from, 20))
+  const text = await readAll(pipe, output)
+  const [count = 0] = lost
+  const numbers = text.trimEnd().split('\n')
+  assert.ok(count > 500 && count < 1000, `${count} of 1000 are lost`)
+  assert.deepEqual(
+    numbers,
+    lines(0, 1000 - count)
+      .toString()
+      .trimEnd()
+      .split('\n'),
+  )
+  assert.deepEqual(lost, [count], 'told once')
+})
+
+test('a reader that is slow, and one that stands still: only for the latter no flush waits', async () => {
+  using pipe = openPipe()
+  const output = openLogOutput({ fd: pipe.fd, onLost: () => {} })
+  for (let from = 0; from < 400; from += 20) output.write(lines(from, 20))
+  const slow = setInterval(() => pipe.read(), 70)
+  assert.equal(await output.flush(300), true)
+  clearInterval(slow)
+  for (let from = 0; from < 200; from += 20) output.write(lines(from, 20))
+  assert.equal(await output.flush(300), false)
+  await readAll(pipe, output)
+})
+
+test('the end of the process while a reader is slow: what waits is tried for a second, and no longer', async () => {
+  using pipe = openPipe()
+  const output = openLogOutput({ fd: pipe.fd, onLost: () => {} })
+  for (let from = 0; from < 200; from += 20) output.write(lines(from, 20))
+  const since = performance.now()
+  output.flushNow()
+  assert.ok(performance.now() - since < 5_000)
+  await readAll(pipe, output)
+})
+
+test('a full disk: what is logged is lost and not kept, and nobody waits for it', linux, async () => {
+  const fd = openSync('/dev/full', 'w')
+  const lost: number[] = []
+  const output = openLogOutput({ fd, mostBytes: 64 * 1024, onLost: (count) => lost.push(count) })
+  for (let from = 0; from < 1000; from += 20) {
+    output.write(lines(from, 20))
+    await output.flush()
+  }
+  output.write(lines(0, 20))
+  output.flushNow()
+  assert.deepEqual(lost, [], 'there is nowhere to tell it')
+  closeSync(fd)
+})
+
+test('a line that broke off for want of space: the next one begins on a line of its own', async (t) => {
+  using pipe = openPipe()
+  const fs = (await import('node:fs')).default
+  type Write = (fd: number, bytes: Uint8Array, done: (error: Error | null, count: number) => void) => void
+  const write = fs.write as Write
+  const codes = ['', 'ENOSPC']
+  const failing: Write = (fd, bytes, done) => {
+    const code = codes.shift()
+    if (code === 'ENOSPC') setImmediate(() => done(Object.assign(new Error(code), { code }), 0))
+    else write(fd, code === '' ? bytes.subarray(0, 3) : bytes, done)
+  }
+  t.mock.method(fs, 'write', failing as never)
+  const lost: number[] = []
+  const output = openLogOutput({ fd: pipe.fd, onLost: (count) => lost.push(count) })
+  output.write(Buffer.from('first\nsecond\n'))
+  output.write(Buffer.from('third\n'))
+  await output.flush()
+  assert.equal(pipe.read(), 'fir\nthird\n')
+  assert.deepEqual(lost, [2])
+})
