@@ -1,8 +1,11 @@
 import fs from 'node:fs'
 import { isDeno } from './io.ts'
 
-/** Writes of up to so many bytes may be made on this thread. */
-export const quickBytes = 64 * 1024
+/**
+ * Writes of up to so many bytes may be made on this thread: all that an append gathers. A thread of the pool would take
+ * them out of another processor's cache, which costs a fifth of all that a large upload takes.
+ */
+export const quickBytes = 1 << 20
 
 /**
  * A write that took longer, in milliseconds, says that the system makes writers wait; or that another process had this
@@ -21,13 +24,23 @@ const firstPauseMs = 20
 const mostPauseMs = 5_000
 const quickInRow = 50
 
+/**
+ * The same after a very slow one, in milliseconds; doubled by a further one that comes within as long a time behind it: a
+ * disk that cannot keep up makes each writer wait, for a second perhaps.
+ */
+const firstLongPauseMs = 5_000
+const mostLongPauseMs = 60_000
+
 let pausedUntil = 0
 let pauseMs = firstPauseMs
+let longPauseMs = firstLongPauseMs
+/** When the last long pause ended, or ends; there was none. */
+let longPausedUntil = -Infinity
 let inRow = 0
 
 /**
- * Whether a small write may be made on this thread now. The system copies the bytes and returns within some microseconds,
- * less than a trip to the thread pool takes; unless too many bytes wait for the disk already, or the file is far away.
+ * Whether a write may be made on this thread now. The system copies the bytes and returns, mostly before a trip to the
+ * thread pool would be over; unless too many bytes wait for the disk already, or the file is far away.
  */
 export function mayWriteHere(bytes: number): boolean {
   return bytes <= quickBytes && performance.now() >= pausedUntil
@@ -48,13 +61,22 @@ export function writeHere(fd: number, vector: readonly Uint8Array[], position: n
 /** Judges a write by the time that it took. */
 function note(startedAt: number, endedAt: number): void {
   const tookMs = endedAt - startedAt
-  if (tookMs > slowMs) {
-    if (tookMs > verySlowMs) pauseMs = mostPauseMs
-    pausedUntil = endedAt + pauseMs
+  if (tookMs > verySlowMs) {
+    const isAgain = startedAt - longPausedUntil < longPauseMs
+    longPauseMs = isAgain ? Math.min(longPauseMs * 2, mostLongPauseMs) : firstLongPauseMs
+    longPausedUntil = endedAt + longPauseMs
+    pauseFor(longPauseMs, endedAt)
+    pauseMs = mostPauseMs
+  } else if (tookMs > slowMs) {
+    pauseFor(pauseMs, endedAt)
     pauseMs = Math.min(pauseMs * 2, mostPauseMs)
-    inRow = 0
   } else if (pauseMs > firstPauseMs && ++inRow === quickInRow) {
     pauseMs = firstPauseMs
     inRow = 0
   }
+}
+
+function pauseFor(ms: number, now: number): void {
+  pausedUntil = now + ms
+  inRow = 0
 }

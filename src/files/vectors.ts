@@ -41,7 +41,7 @@ export interface VectorOptions {
 const vectorBytes = 512 * 1024
 
 /** Bytes between two calls of `settle`: so few that the disk has work from the start where many uploads end together. */
-const settleBytes = 8 << 20
+const settleBytes = 16 << 20
 
 /** Most calls of `settle` at a time in this thread: on a slow disk each holds a thread of the pool, which writes need. */
 const mostSettling = 2

@@ -17,7 +17,7 @@ let disk: {
   writes: number
 }
 
-const { write, writev, writeSync, fdatasync } = fs
+const { write, writev, writeSync, writevSync, fdatasync } = fs
 fs.write = like(write, (fd: number, chunk: Uint8Array, from: number, length: number, position: number, done: Done) => {
   const taken = meet(length, done)
   if (taken !== null) write(fd, chunk, from, taken, position, done)
@@ -28,13 +28,20 @@ fs.writev = like(writev, (fd: number, chunks: Uint8Array[], position: number, do
   if (taken === all.length) writev(fd, chunks, position, done)
   else if (taken !== null) write(fd, all, 0, taken, position, done)
 })
-// Of small writes; that of records goes through it too.
+// That of records goes through it too.
 fs.writeSync = ((fd: number, chunk: Uint8Array, from: number, length: number, position: number) => {
   if (disk?.writeHere === undefined) return writeSync(fd, chunk, from, length, position)
   const taken = disk.writeHere(length)
   if (typeof taken === 'string') throw failure(taken, 'write')
   return writeSync(fd, chunk, from, taken, position)
 }) as typeof fs.writeSync
+fs.writevSync = ((fd: number, chunks: Uint8Array[], position: number) => {
+  if (disk?.writeHere === undefined) return writevSync(fd, chunks, position)
+  const all = Buffer.concat(chunks)
+  const taken = disk.writeHere(all.length)
+  if (typeof taken === 'string') throw failure(taken, 'writev')
+  return writeSync(fd, all, 0, taken, position)
+}) as typeof fs.writevSync
 fs.fdatasync = like(fdatasync, (fd: number, done: fs.NoParamCallback) => {
   const code = disk.sync()
   if (code === undefined) fdatasync(fd, done)
@@ -70,70 +77,119 @@ const folder = folders()
 const MiB = 1 << 20
 const KiB64 = 1 << 16
 
-describe('appending where a write fails', () => {
-  beforeEach(() => {
-    disk = { write: (length) => length, sync: () => undefined, writes: 0 }
-  })
+let clock = performance.now()
+/** A time long after any pause on this thread. */
+const rested = (): number => (clock += 3_600_000)
 
-  for (const [what, first, kept, code] of [
-    ['fails once', ['ENOSPC'], 0, 'full'],
-    ['is taken in part, then fails once', [100_000, 'EIO'], 100_000, 'unavailable'],
-  ] as const) {
-    test(`a write ${what} and would then work, slow body: nothing more is written, the file is a prefix`, async (t) => {
+for (const place of ['in the thread pool', 'on this thread'] as const) failing(place)
+
+function failing(place: 'in the thread pool' | 'on this thread'): void {
+  const isHere = place === 'on this thread'
+
+  /** Decides about each write of the append. */
+  function decide(answer: (length: number) => number | string): void {
+    disk.writes = 0
+    disk.write = answer
+    if (!isHere) return
+    disk.writeHere = (length) => {
+      disk.writes++
+      return answer(length)
+    }
+  }
+
+  describe(`appending where a write fails, ${place}`, () => {
+    beforeEach(() => {
+      disk = { write: (length) => length, sync: () => undefined, writes: 0 }
+      // Long after any pause on this thread, or within one.
+      const now = isHere ? rested() : -1
+      mock.method(performance, 'now', () => now)
+    })
+    afterEach(() => mock.restoreAll())
+
+    for (const [what, first, kept, code] of [
+      ['fails once', ['ENOSPC'], 0, 'full'],
+      ['is taken in part, then fails once', [100_000, 'EIO'], 100_000, 'unavailable'],
+    ] as const) {
+      test(`a write ${what} and would then work, slow body: nothing more is written, the file is a prefix`, async (t) => {
+        const directory = folder()
+        const store = fileStore({ directory })
+        const upload = await store.create(planned('x'))
+        const bytes = pattern(4 * MiB)
+        const answers: (number | string)[] = [...first]
+        const failed = Promise.withResolvers<void>()
+        decide((length) => {
+          const answer = answers.shift() ?? length
+          if (typeof answer === 'string') setImmediate(failed.resolve)
+          return answer
+        })
+        t.mock.timers.enable({ apis: ['setTimeout'] })
+        const size = 20 * KiB64
+        async function* body(): AsyncGenerator<Uint8Array> {
+          try {
+            // All taken before the first write is answered: some of it waits when that fails.
+            for (let at = 0; at < size; at += KiB64) yield bytes.subarray(at, at + KiB64)
+            await failed.promise
+            for (let turn = 0; turn < 5; turn++) {
+              await new Promise(setImmediate)
+              t.mock.timers.tick(1_000)
+            }
+            yield bytes.subarray(size)
+          } finally {
+            // A body that takes its time to end, too.
+            for (let turn = 0; turn < 5; turn++) {
+              await new Promise(setImmediate)
+              t.mock.timers.tick(1_000)
+            }
+          }
+        }
+        await assert.rejects(store.append(upload, body()), storeError(code))
+        assert.equal(disk.writes, first.length, 'writes')
+        assert.ok(bytes.subarray(0, kept).equals(fs.readFileSync(join(directory, 'x'))))
+        assert.equal((await store.get('x'))?.offset, kept)
+      })
+    }
+
+    test('a sync on the way fails: the append fails, the bytes written stay', async () => {
       const directory = folder()
       const store = fileStore({ directory })
       const upload = await store.create(planned('x'))
-      const bytes = pattern(4 * MiB)
-      const answers: (number | string)[] = [...first]
-      const failed = Promise.withResolvers<void>()
-      disk.writes = 0
-      disk.write = (length) => {
-        const answer = answers.shift() ?? length
-        if (typeof answer === 'string') setImmediate(failed.resolve)
-        return answer
-      }
-      t.mock.timers.enable({ apis: ['setTimeout'] })
-      const size = 20 * KiB64
-      async function* body(): AsyncGenerator<Uint8Array> {
-        try {
-          // All taken before the first write is answered: some of it waits when that fails.
-          for (let at = 0; at < size; at += KiB64) yield bytes.subarray(at, at + KiB64)
-          await failed.promise
-          for (let turn = 0; turn < 5; turn++) {
-            await new Promise(setImmediate)
-            t.mock.timers.tick(1_000)
-          }
-          yield bytes.subarray(size)
-        } finally {
-          // A body that takes its time to end, too.
-          for (let turn = 0; turn < 5; turn++) {
-            await new Promise(setImmediate)
-            t.mock.timers.tick(1_000)
-          }
-        }
-      }
-      await assert.rejects(store.append(upload, body()), storeError(code))
-      assert.equal(disk.writes, first.length, 'writes')
-      assert.ok(bytes.subarray(0, kept).equals(fs.readFileSync(join(directory, 'x'))))
-      assert.equal((await store.get('x'))?.offset, kept)
+      disk.sync = () => 'EIO'
+      await assert.rejects(store.append(upload, bodyOf(Buffer.alloc(40 * MiB))), storeError('unavailable', /fdatasync/))
+      assert.equal((await store.get('x'))?.offset, 40 * MiB)
     })
-  }
-
-  test('a sync on the way fails: the append fails, the bytes written stay', async () => {
-    const directory = folder()
-    const store = fileStore({ directory })
-    const upload = await store.create(planned('x'))
-    disk.sync = () => 'EIO'
-    await assert.rejects(store.append(upload, bodyOf(Buffer.alloc(40 * MiB))), storeError('unavailable', /fdatasync/))
-    assert.equal((await store.get('x'))?.offset, 40 * MiB)
   })
+}
+
+test('vectors: written on this thread, unless it has to wait for the disk', async (t) => {
+  disk = { write: (length) => length, sync: () => undefined, writes: 0 }
+  let now = rested()
+  t.mock.method(performance, 'now', () => now)
+  const here: number[] = []
+  let takesMs = 0
+  disk.writeHere = (length) => {
+    here.push(length)
+    now += takesMs
+    return length
+  }
+  const directory = folder()
+  const store = fileStore({ directory })
+  const bytes = pattern(2 * MiB)
+  const upload = await store.create(planned('x'))
+  const chunks = (part: Buffer) => Array.from({ length: 16 }, (_, n) => part.subarray(n * KiB64, (n + 1) * KiB64))
+  here.length = 0
+  const half = await store.append(upload, bodyOf(...chunks(bytes.subarray(0, MiB))))
+  assert.deepEqual([here, disk.writes], [[MiB / 2, MiB / 2], 0])
+  takesMs = 10
+  await store.append(half, bodyOf(...chunks(bytes.subarray(MiB))))
+  assert.deepEqual([here.length, disk.writes], [3, 1])
+  assert.ok(bytes.equals(fs.readFileSync(join(directory, 'x'))))
 })
 
 describe('appending little', () => {
   beforeEach(() => {
     disk = { write: (length) => length, sync: () => undefined, writes: 0 }
     // No write is slow, however busy this machine is, and none was for long.
-    const now = performance.now() + 60_000
+    const now = rested()
     mock.method(performance, 'now', () => now)
   })
   afterEach(() => mock.restoreAll())
@@ -192,7 +248,7 @@ describe('appending little', () => {
 
   test('small appends wait: for a while, ever longer, they are left to the thread pool, until many were quick', async (t) => {
     const store = fileStore({ directory: folder() })
-    let now = performance.now() + 60_000
+    let now = rested()
     t.mock.method(performance, 'now', () => now)
     let upload = await store.create(planned('x'))
     /** How a small append is written that would take so long on this thread, in milliseconds. */
@@ -222,6 +278,13 @@ describe('appending little', () => {
     await pauses(20, 5000)
     for (let count = 0; count < 50; count++) assert.equal(await append(0), 'here')
     await pauses(20, 20)
+    // The disk, again and again.
+    now += 60_000
+    for (const ms of [5_000, 10_000, 20_000, 40_000, 60_000, 60_000]) await pauses(60, ms)
+    now += 59_000
+    await pauses(60, 60_000)
+    now += 60_000
+    await pauses(60, 5_000)
   })
 })
 
