@@ -1,5 +1,6 @@
 /** Bodies that are read from the socket past Node's parser, as the command does. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, IncomingMessage } from 'node:http'
@@ -99,6 +100,37 @@ test('thousands of small requests behind a long body: no more begin at once than
   await client.until(/the last one/)
   assert.equal(begun, count + 2)
   assert.ok(most <= Math.ceil((64 * 1024) / small.length), `${most} in one go`)
+})
+
+test('a client that is faster than whoever takes its bytes on this thread: others have their turn after each MiB', async () => {
+  let turns = 0
+  let ended = false
+  /** Bytes taken in one turn of the event loop, at most. */
+  let most = 0
+  let taken = 0
+  const count = () => {
+    turns++
+    taken = 0
+    if (!ended) setImmediate(count)
+  }
+  await using server = await hashing((chunk) => {
+    taken += chunk.length
+    most = Math.max(most, taken)
+    // As a write takes its time.
+    for (const until = performance.now() + 1; performance.now() < until;);
+    return Promise.resolve()
+  })
+  count()
+  const length = 64 * MiB
+  const program = `const socket = require('node:net').connect(${server.port}, '127.0.0.1')
+    socket.write(${JSON.stringify(head(length))})
+    socket.write(Buffer.alloc(${length}))
+    socket.once('data', () => process.exit())`
+  const client = spawn(process.execPath, ['--eval', program])
+  assert.deepEqual(await once(client, 'exit'), [0, null])
+  ended = true
+  assert.ok(most <= 1.5 * MiB, `${most} bytes in one turn`)
+  assert.ok(turns >= 40, `${turns} turns`)
 })
 
 test('a body in pieces of odd sizes, whose reader is slow: whole, in order, and not read ahead of it', async () => {

@@ -28,6 +28,11 @@ export interface Body extends AsyncIterable<Uint8Array> {
 const readAhead = 256 * 1024
 /** Chunks read ahead: a client may send its bytes one by one, each in a chunk of its own. */
 const readAheadChunks = 512
+/**
+ * Bytes read directly before others have their turn: the system hands out more for as long as the client is fast, and
+ * whoever writes them on this thread would keep everybody else waiting.
+ */
+const turnBytes = 1024 * 1024
 /** Chunks of fewer bytes are handed over together: each costs as much as a large one from here on. */
 const small = 4 * 1024
 
@@ -74,6 +79,9 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
   let waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: Error) => void } | null = null
 
   let direct: { readonly reading: DirectReading; readonly blocks: BodyBlocks; isPaused: boolean } | null = null
+  /** Bytes read directly since others had their turn, and whether they have it now. */
+  let turn = 0
+  let isResting = false
 
   const deliver = (chunk: Uint8Array) => {
     if (waiting === null) {
@@ -121,7 +129,15 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
       events.onChunk(rest.byteLength)
     }
   }
-  const isFull = () => held || queued >= readAhead || chunks.length >= readAheadChunks
+  const isFull = () => held || isResting || queued >= readAhead || chunks.length >= readAheadChunks
+  const rest = () => {
+    isResting = true
+    setImmediate(() => {
+      isResting = false
+      turn = 0
+      goOn()
+    })
+  }
   const answer = ({ resolve, reject }: NonNullable<typeof waiting>) => {
     const chunk = take(chunks)
     if (chunk !== undefined) {
@@ -159,6 +175,8 @@ function iterate(incoming: Incoming, events: BodyEvents): AsyncIterator<Uint8Arr
     const blocks = bodyBlocks(deliver)
     const reading = readDirectly(incoming, left, (bytes) => {
       left -= bytes.byteLength
+      turn += bytes.byteLength
+      if (turn >= turnBytes && !isResting) rest()
       blocks.add(bytes)
       events.onChunk(bytes.byteLength)
       if (left === 0) finish(null)
