@@ -6,7 +6,7 @@ import { readCommandLine } from '../../src/node/config.ts'
 import { openStorage } from '../../src/node/storage.ts'
 import { fileStore } from '../../src/stores/fs.ts'
 import { planned } from '../support/planned.ts'
-import { bodyOf, folders, openFiles, pattern, stored } from './support.ts'
+import { bodyOf, folders, openFiles, pattern, settled, stored } from './support.ts'
 
 const folder = folders()
 const MiB = 1 << 20
@@ -151,7 +151,10 @@ describe('fileStore, what is synced', () => {
     const upload = await store.create(planned('x'))
     takeSyncs()
     async function* body(): AsyncGenerator<Uint8Array> {
-      for (let n = 0; n < 100; n++) yield Buffer.alloc(MiB)
+      for (let n = 0; n < 100; n++) {
+        yield Buffer.alloc(MiB)
+        await settled()
+      }
     }
     await store.append(upload, body())
     const syncs = takeSyncs()
