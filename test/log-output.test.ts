@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type LogOutput, openLogOutput } from '../src/node/log-output.ts'
 import { temporaryDirectory } from './cli-support.ts'
 
@@ -18,9 +19,9 @@ function openPipe() {
   const buffer = Buffer.alloc(1024 * 1024)
   return {
     fd,
-    read(): string {
+    read(most = buffer.length): string {
       try {
-        return buffer.toString('utf8', 0, readSync(fd, buffer))
+        return buffer.toString('utf8', 0, readSync(fd, buffer, 0, most, null))
       } catch {
         return ''
       }
@@ -78,6 +79,21 @@ test('a reader that is slow, and one that stands still: only for the latter no f
   for (let from = 0; from < 200; from += 20) output.write(lines(from, 20))
   assert.equal(await output.flush(300), false)
   await readAll(pipe, output)
+})
+
+test('a reader that takes bit by bit from a pipe that waits for nobody: it is not kept waiting', async () => {
+  using pipe = openPipe()
+  const output = openLogOutput({ fd: pipe.fd, onLost: () => {} })
+  const started = performance.now()
+  for (let n = 0; n < 64; n++) output.write(Buffer.from(`${'x'.repeat(65_535)}\n`))
+  let size = 0
+  while (size < 64 * 65_536) {
+    size += pipe.read(16 * 1024).length
+    await delay(1)
+  }
+  await output.flush()
+  const tookMs = performance.now() - started
+  assert.ok(tookMs < 2000, `4 MiB took ${tookMs} ms`)
 })
 
 test('the end of the process while a reader is slow: what waits is tried for a second, and no longer', async () => {

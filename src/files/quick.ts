@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { setImmediate } from 'node:timers'
 import { isDeno } from './io.ts'
 
 /**
@@ -6,6 +7,12 @@ import { isDeno } from './io.ts'
  * them out of another processor's cache, which costs a fifth of all that a large upload takes.
  */
 export const quickBytes = 1 << 20
+
+/**
+ * Bytes written on this thread before others have their turn. What comes by a connection lets them have it; a body that
+ * is in memory already would be written to its end first, and nobody could even ask for it to stop.
+ */
+const turnBytes = 32 << 20
 
 /**
  * A write that took longer, in milliseconds, says that the system makes writers wait; or that another process had this
@@ -37,13 +44,15 @@ let longPauseMs = firstLongPauseMs
 /** When the last long pause ended, or ends; there was none. */
 let longPausedUntil = -Infinity
 let inRow = 0
+/** Bytes written on this thread since others had their turn. */
+let turn = 0
 
 /**
  * Whether a write may be made on this thread now. The system copies the bytes and returns, mostly before a trip to the
  * thread pool would be over; unless too many bytes wait for the disk already, or the file is far away.
  */
 export function mayWriteHere(bytes: number): boolean {
-  return bytes <= quickBytes && performance.now() >= pausedUntil
+  return bytes <= quickBytes && turn < turnBytes && performance.now() >= pausedUntil
 }
 
 /** Writes the vector, or the beginning of it, on this thread; returns how many bytes that were. */
@@ -55,7 +64,13 @@ export function writeHere(fd: number, vector: readonly Uint8Array[], position: n
       ? fs.writeSync(fd, first, 0, first.length, position)
       : fs.writevSync(fd, vector, position)
   note(startedAt, performance.now())
+  if (turn === 0) setImmediate(endTurn)
+  turn += written
   return written
+}
+
+function endTurn(): void {
+  turn = 0
 }
 
 /** Judges a write by the time that it took. */

@@ -22,9 +22,13 @@ export interface LogOutputOptions {
   readonly mostBytes?: number
 }
 
-/** Before what could not take anything is tried again. */
+/**
+ * Before what could not take anything is tried again; doubled each time until it takes something. A pipe has 64 KiB: a
+ * long time each would let no more through than that, however fast its reader is.
+ */
+const firstBusyMs = 1
 const busyMs = 50
-/** How often that is at the end of the process. */
+/** How often that is tried at the end of the process. */
 const lastTries = 20
 
 /**
@@ -39,6 +43,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   let writes = 0
   let isWriting = false
   let pausing: NodeJS.Timeout | null = null
+  let pauseMs = firstBusyMs
   /** Whether the first one that waits is written in part. */
   let isBegun = false
   /** Whether what was written last ends within a line. */
@@ -66,7 +71,8 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
     pausing = setTimeout(() => {
       pausing = null
       next()
-    }, busyMs)
+    }, pauseMs)
+    pauseMs = Math.min(pauseMs * 2, busyMs)
   }
 
   /** What is to be written next. After lines that broke off, on a line of its own. */
@@ -89,6 +95,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
 
   function written(lines: Uint8Array, count: number): void {
     writes++
+    pauseMs = firstBusyMs
     if (count > 0) isLineOpen = lines[count - 1] !== lineEnd[0]
     isBegun = count < lines.byteLength
     if (isBegun) replaceFirst(lines.subarray(count))

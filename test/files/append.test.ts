@@ -146,6 +146,18 @@ describe('fileStore, append', () => {
     await assert.rejects(store.append(upload, bodyOf('after')), storeError('corrupt', /gone/))
   })
 
+  test('a long body that is in memory already: others have their turn before it is at its end', async () => {
+    const store = fileStore({ directory: folder(), sync: 'never' })
+    const chunk = pattern(1 << 20)
+    let turns = 0
+    async function* body() {
+      setImmediate(() => turns++)
+      for (let n = 0; n < 48; n++) yield chunk
+      assert.equal(turns, 1)
+    }
+    await store.append(await store.create(planned('a', { length: 64 << 20 })), body())
+  })
+
   test('a body that stands still: what came before is written within a second', async () => {
     const directory = folder()
     const store = fileStore({ directory })
