@@ -274,6 +274,7 @@ describe('JSON Web Tokens signed with a private key', () => {
         const { code, stdout, stderr } = await runCli([command, '--bind', '127.0.0.1:0'], {
           FILELOFT_DATA_DIR: directory.path,
           FILELOFT_AUTH_JWT_PUBLIC_KEY: key,
+          FILELOFT_AUTH_AUDIENCE: 'uploads',
           FILELOFT_AUTH_ALGORITHMS: algorithms,
         })
         assert.deepEqual([code, stdout], [1, ''], stderr)
