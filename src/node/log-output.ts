@@ -79,13 +79,13 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   function first(): Uint8Array | undefined {
     const [lines] = waiting
     if (lines === undefined || isBegun || !isLineOpen) return lines
-    return replaceFirst(Buffer.concat([lineEnd, lines]))
+    // Not kept so: what is tried again, or lost, would have one more each time.
+    return Buffer.concat([lineEnd, lines])
   }
 
-  function replaceFirst(lines: Uint8Array): Uint8Array {
+  function replaceFirst(lines: Uint8Array): void {
     size += lines.byteLength - (waiting[0]?.byteLength ?? 0)
     waiting[0] = lines
-    return lines
   }
 
   function removeFirst(): void {
@@ -142,6 +142,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
       return promise
     },
     flushNow() {
+      if (!isWriting && !isBegun && isLineOpen) waiting.unshift(lineEnd)
       // What is being written goes on by itself.
       for (const lines of waiting.splice(isWriting ? 1 : 0)) if (!writeNow(fd, lines)) return
     },
