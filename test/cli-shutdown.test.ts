@@ -1,13 +1,15 @@
 /** How the command ends. */
 import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { statSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:http2'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { createUpload, startCli, temporaryDirectory, tus } from './cli-support.ts'
+import { cli, createUpload, startCli, temporaryDirectory, tus } from './cli-support.ts'
 import { startReceiver } from './hooks/receiver.ts'
 import { patchHead, rawClient } from './node-support.ts'
+import { inherited } from './support/environment.ts'
 
 test('SIGTERM with a stalled body: what arrived is stored, the request answered 503, exit code 0', async () => {
   using directory = temporaryDirectory()
@@ -90,6 +92,53 @@ test('SIGTERM while nobody reads the log: the process ends all the same, by the 
     server.process.stdout?.resume()
     await server.exit
   }
+})
+
+test('a second SIGTERM while the log is read bit by bit: the process ends within seconds, by the signal', async () => {
+  using directory = temporaryDirectory()
+  await using server = await startCli({ FILELOFT_DATA_DIR: directory.path, FILELOFT_WORKERS: '1' })
+  const { stdout } = server.process
+  stdout?.pause()
+  // At 64 KiB a second longer than anybody waits.
+  const path = 'a'.repeat(8000)
+  for (let count = 0; count < 250; count++) await fetch(`${server.origin}/${path}`)
+  const reading = setInterval(() => void stdout?.once('data', () => void stdout.pause()).resume(), 1_000)
+  const started = performance.now()
+  server.process.kill('SIGTERM')
+  server.process.kill('SIGTERM')
+  const ended = await once(server.process, 'exit')
+  clearInterval(reading)
+  assert.deepEqual(ended, [null, 'SIGTERM'])
+  assert.ok(performance.now() - started < 9_000)
+  stdout?.resume()
+  await server.exit
+})
+
+const own = spawnSync('unshare', ['-Urfp', 'true']).status === 0
+const alone = own ? {} : { skip: 'needs unshare of util-linux, and the right to make namespaces' }
+
+test('SIGTERM to the first process of a container while nobody reads the log: it ends', alone, async () => {
+  using directory = temporaryDirectory()
+  const child = spawn('unshare', ['-Urfp', '--kill-child', process.execPath, cli], {
+    env: { ...inherited, FILELOFT_BIND: '127.0.0.1:0', FILELOFT_WORKERS: '1', FILELOFT_DATA_DIR: directory.path },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  const [line] = (await once(child.stdout, 'data')) as [Buffer]
+  const { address } = JSON.parse(String(line)) as { address: string }
+  child.stdout.pause()
+  const path = 'a'.repeat(8000)
+  for (let count = 0; count < 40; count++) await fetch(`${address}/${path}`)
+  // Its own number is 1 in there only.
+  const inner = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim()
+  process.kill(Number(inner), 'SIGTERM')
+  let isLate = false
+  const late = setTimeout(() => {
+    isLate = true
+    process.kill(Number(inner), 'SIGKILL')
+  }, 9_000)
+  await once(child, 'exit')
+  clearTimeout(late)
+  assert.equal(isLate, false)
 })
 
 test('requests that are cut off at the end of the shutdown: a log line each, whichever thread had them', async () => {

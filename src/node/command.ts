@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
 import { createTusHandler } from '../handler.ts'
@@ -95,15 +96,18 @@ async function serve(config: Config): Promise<void> {
   await starting
 }
 
-/** Milliseconds in which the reader of the log has to read something of the last lines. */
+/** Milliseconds in which the reader of the log has to read something of the last lines, and in which all of them. */
 const patienceMs = 2_000
+const mostPatienceMs = 5_000
 
 /** Ends the process: with the code, or by the signal where nobody reads the log. */
 async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<void> {
-  if (await logs.flush(patienceMs)) process.exit(code)
+  if (await Promise.race([logs.flush(patienceMs), delay(mostPatienceMs, false)])) process.exit(code)
   // A write that waits for its reader cannot be given up, and `exit` would wait for it.
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
+  // The first process of a container, where that is no init, takes no signal from itself.
+  setTimeout(() => process.abort(), 1_000)
 }
 
 async function check(config: Config): Promise<void> {

@@ -37,7 +37,9 @@ const lastTries = 20
  */
 export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogOutputOptions): LogOutput {
   const waiting: Uint8Array[] = []
-  const waiters: (() => void)[] = []
+  const waiters: { readonly upTo: number; readonly done: () => void }[] = []
+  /** How often lines came to wait. */
+  let taken = 0
   let size = 0
   let lost = 0
   let writes = 0
@@ -52,11 +54,10 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
 
   function next(): void {
     if (isWriting || pausing !== null) return
+    // What comes while one waits is not waited for: it might never end.
+    while (waiters[0] !== undefined && waiters[0].upTo <= taken - waiting.length) waiters.shift()?.done()
     const lines = first()
-    if (lines === undefined) {
-      for (const done of waiters.splice(0)) done()
-      return
-    }
+    if (lines === undefined) return
     isWriting = true
     fs.write(fd, lines, (error, count) => {
       isWriting = false
@@ -122,6 +123,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
       else {
         size += lines.byteLength
         waiting.push(lines)
+        taken++
         next()
       }
     },
@@ -137,7 +139,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
         clearInterval(timer)
         resolve(isDone)
       }
-      waiters.push(() => end(true))
+      waiters.push({ upTo: taken, done: () => end(true) })
       next()
       return promise
     },
