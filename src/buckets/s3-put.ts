@@ -29,6 +29,7 @@ export function conditionalPuts(client: S3Client, allowUnfenced: boolean): Puts 
 
       for (;;) {
         if (conditional && !fenced && !(await holds())) return null
+        const drops = quotes === 'dropped'
         const { response, refusal, failure } = await client.send({
           action: 'PutObject',
           method: 'PUT',
@@ -38,7 +39,7 @@ export function conditionalPuts(client: S3Client, allowUnfenced: boolean): Puts 
             'content-disposition': contentDisposition,
             ...(fenced && {
               'if-none-match': ifNoneMatch,
-              'if-match': quotes === 'dropped' ? ifMatch?.replaceAll('"', '') : ifMatch,
+              'if-match': drops ? ifMatch?.replaceAll('"', '') : ifMatch,
             }),
           },
           body: bytes,
@@ -50,8 +51,8 @@ export function conditionalPuts(client: S3Client, allowUnfenced: boolean): Puts 
           return versionOf(response, client.name)
         }
         if (refusal.status === 412) {
-          // Where no such write has succeeded yet, this may be about the quotes.
-          if (ifMatch === undefined || quotes !== 'unknown' || !(await holds())) return null
+          // Where no such write has succeeded with them yet, this may be about the quotes.
+          if (ifMatch === undefined || drops || quotes === 'kept' || !(await holds())) return null
           quotes = 'dropped'
         } else if (refusal.code === 'NoSuchKey' && ifMatch !== undefined) {
           return null

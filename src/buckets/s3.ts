@@ -1,5 +1,5 @@
 import { StoreError } from '../errors.ts'
-import type { Bucket, BucketLimits, Part } from '../objects/bucket.ts'
+import type { Bucket, BucketLimits, CallOptions, Multipart, Part } from '../objects/bucket.ts'
 import type { S3Options } from '../stores/s3.ts'
 import { required, versionOf } from './s3-answers.ts'
 import { checkBucket } from './s3-check.ts'
@@ -78,7 +78,8 @@ export function s3Bucket(options: S3Options): Bucket {
         'CopyPartResult',
       )
       const code = answer.refusal?.code
-      if (code === 'InvalidRequest' && range.end - range.start <= smallCopy) {
+      // The latter says Ceph of a key with a percent sign that is there, as it decodes it twice.
+      if ((code === 'InvalidRequest' || code === 'NoSuchKey') && range.end - range.start <= smallCopy) {
         const source = await self.get(key, range, call)
         if (source === null) throw noObject(key)
         return self.putPart(multipart, partNumber, source.bytes, call)
@@ -87,7 +88,8 @@ export function s3Bucket(options: S3Options): Bucket {
       return (await settle(answer, missingMultipart)) ? required(textOf(answer.document, 'ETag'), 'ETag', name) : null
     },
 
-    async complete({ key, multipartId }, parts, _headers, { signal }) {
+    async complete({ key, multipartId }, parts, _headers, call) {
+      const { signal } = call
       const answer = await ask(
         {
           action: 'CompleteMultipartUpload',
@@ -100,7 +102,10 @@ export function s3Bucket(options: S3Options): Bucket {
         },
         'CompleteMultipartUploadResult',
       )
-      if (answer.refusal?.code === 'InvalidPart' || answer.refusal?.code === 'InvalidPartOrder') return 'invalid'
+      const code = answer.refusal?.code
+      if (code === 'InvalidPart' || code === 'InvalidPartOrder') return 'invalid'
+      // Which Ceph says of one that was aborted, however often it is asked.
+      if (code === 'InternalError' && !(await isGoingOn({ key, multipartId }, call))) return 'missing'
       return (await settle(answer, missingMultipart)) ? 'completed' : 'missing'
     },
 
@@ -123,6 +128,11 @@ export function s3Bucket(options: S3Options): Bucket {
     const query = { partNumber: String(partNumber), uploadId }
     const answer = await send({ action: 'UploadPart', method: 'PUT', key: prefix + key, query, ...what })
     return (await settle(answer, missingMultipart)) ? versionOf(answer.response, name) : null
+  }
+
+  async function isGoingOn({ key, multipartId }: Multipart, call: CallOptions): Promise<boolean> {
+    for await (const one of self.multiparts(key, call)) if (one.multipartId === multipartId) return true
+    return false
   }
 
   function noObject(key: string): StoreError {

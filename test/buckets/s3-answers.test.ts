@@ -26,9 +26,23 @@ suite('S3, complete', () => {
     )
   })
 
-  test('200 with InternalError inside: transient failure', async () => {
-    const error = await failure(complete('\n<Error><Code>InternalError</Code></Error>').outcome)
+  test('200 with SlowDown inside: transient failure', async () => {
+    const error = await failure(complete('\n<Error><Code>SlowDown</Code></Error>').outcome)
     assert.equal(`${error.code} ${error.transient}`, 'unavailable true')
+  })
+
+  test('InternalError of a multipart that is not listed (Ceph): missing', async () => {
+    const list = (id: string) =>
+      answer(
+        200,
+        `<ListMultipartUploadsResult><Upload><Key>p/key</Key><UploadId>${id}</UploadId></Upload></ListMultipartUploadsResult>`,
+      )
+    const outcome = (id: string) => {
+      const { bucket } = scripted(({ method }) => (method === 'GET' ? list(id) : refuse(500, 'InternalError')))
+      return bucket.complete(multipart, parts, {}, options)
+    }
+    assert.equal(await outcome('m2'), 'missing')
+    assert.equal((await failure(outcome('m1'))).transient, true)
   })
 
   test('200 with AccessDenied inside: failure that is not transient', async () => {
@@ -108,6 +122,35 @@ suite('S3, objects', () => {
     )
     assert.equal(await bucket.put('key', bytes, { ifMatch: '"one"' }, options), null)
     assert.equal(asked.length, 4)
+  })
+
+  test('If-Match refused for its quotes after another put has found that out (Ceph): sent again without', async () => {
+    const first = Promise.withResolvers<string | null>()
+    const { bucket, asked } = scripted(async ({ method, url, headers }) => {
+      const isFirst = url.endsWith('/first')
+      const etag = isFirst ? '"1"' : '"2"'
+      if (method === 'GET') return answer(206, 'x', { etag, 'content-range': 'bytes 0-0/5' })
+      if (headers.get('if-match') === etag.replaceAll('"', '')) return stored('"new"')
+      if (!isFirst) await first.promise
+      return refuse(412, 'PreconditionFailed')
+    })
+    const second = bucket.put('second', bytes, { ifMatch: '"2"' }, options)
+    first.resolve(bucket.put('first', bytes, { ifMatch: '"1"' }, options))
+    assert.deepEqual(await Promise.all([first.promise, second]), ['"new"', '"new"'])
+    assert.equal(asked.filter(({ method }) => method === 'PUT').length, 4)
+  })
+
+  test('copyPart, where a key that is there is said not to be (Ceph, %): its bytes are read and sent', async () => {
+    let isThere = true
+    const { bucket, asked } = scripted(({ method, headers }) => {
+      if (method === 'GET' && isThere) return answer(206, 'abc', { etag: '"1"', 'content-range': 'bytes 0-2/9' })
+      return headers.has('x-amz-copy-source') || method === 'GET' ? refuse(404, 'NoSuchKey') : stored('"part"')
+    })
+    const copy = () => bucket.copyPart?.(multipart, 1, { key: 'a%b', range: { start: 0, end: 3 } }, options)
+    assert.equal(await copy(), '"part"')
+    assert.equal(asked.at(-1)?.body, 'abc')
+    isThere = false
+    assert.equal((await failure(Promise.resolve(copy()))).code, 'corrupt')
   })
 
   test('If-Match refused for another version, nothing known yet: null, nothing written', async () => {

@@ -10,7 +10,7 @@ export interface Asked {
   readonly body: string
 }
 
-export type Script = (asked: Asked, count: number) => Response
+export type Script = (asked: Asked, count: number) => Response | Promise<Response>
 
 export const keys: S3Credentials = { accessKeyId: 'AKID', secretAccessKey: 'hidden-secret' }
 export const multipart: Multipart = { key: 'key', multipartId: 'm1' }

@@ -1,7 +1,6 @@
-/** The S3 driver on MinIO and the Versity S3 Gateway. */
+/** The S3 driver on MinIO. */
 import { after } from 'node:test'
 import { startMinio } from '../servers/minio.ts'
-import { startVersitygw } from '../servers/versitygw.ts'
 import { permissions } from './s3-permissions.ts'
 import { checks, conformance, nodeFetch } from './s3-server.ts'
 
@@ -12,11 +11,4 @@ if (minio !== null) {
   await conformance(minio, nodeFetch)
   await checks(minio)
   await permissions(minio)
-}
-
-const versitygw = await startVersitygw()
-if (versitygw !== null) {
-  after(() => versitygw.stop())
-  await conformance(versitygw, nodeFetch)
-  await checks(versitygw)
 }

@@ -12,6 +12,8 @@ export interface BucketContext {
   readonly open: (suffix: string) => Bucket
   /** What the server serves the object of `bucket` with, asked for without the driver. */
   readonly served: (key: string) => Promise<ObjectHeaders>
+  /** Whether the server completes no multipart of which some part is left out. */
+  readonly wantsEveryPart?: boolean
 }
 
 export interface BucketCase {

@@ -1,12 +1,12 @@
 /**
  * `npm run servers`: builds the servers that npm does not bring, each at its pinned version, with Go. It does
- * nothing for one that is there already; the first time takes about ten minutes on two cores.
+ * nothing for one that is there already; the first time takes about fifteen minutes on two cores.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import {
   examplesPath,
   type GoProgram,
@@ -16,6 +16,7 @@ import {
   serversDirectory,
 } from './versions.ts'
 
+const small = ['-trimpath', '-ldflags=-s -w']
 const directory = serversDirectory()
 await mkdir(directory, { recursive: true })
 // One after the other: each build takes all cores, and they share much of what they are made of.
@@ -25,7 +26,7 @@ for (const name of Object.keys(goPrograms) as GoProgramName[]) {
 }
 
 async function install(name: GoProgramName): Promise<void> {
-  const { title, path, version } = goPrograms[name]
+  const { title, version }: GoProgram = goPrograms[name]
   const target = programPath(name)
   if (existsSync(target)) {
     console.log(`${title} ${version}: there`)
@@ -36,18 +37,36 @@ async function install(name: GoProgramName): Promise<void> {
   // In the same folder, so that it comes to its place in one step: a build that was broken off leaves nothing there.
   const scratch = await mkdtemp(join(directory, '.build-'))
   try {
-    await goInstall(`${path}@${version}`, scratch)
-    const [built] = await readdir(scratch)
-    if (built === undefined) throw new Error(`go install ${path}@${version} left no program`)
-    await rename(join(scratch, built), target)
+    await rename(await build(goPrograms[name], scratch), target)
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
   console.log(`${title} ${version}: built in ${Math.round((performance.now() - since) / 1000)} s`)
 }
 
-async function goInstall(target: string, bin: string): Promise<void> {
-  await go(['install', '-trimpath', '-ldflags=-s -w', target], bin)
+/** Where in `scratch` the program is then. */
+async function build({ path, version, replacingModule }: GoProgram, scratch: string): Promise<string> {
+  if (replacingModule !== undefined) {
+    const built = join(scratch, 'built')
+    const source = join(scratch, 'source')
+    await copySource(replacingModule, version, '', source)
+    await go(['build', ...small, '-o', built, `.${path.slice(replacingModule.length)}`], source)
+    return built
+  }
+  await go(['install', ...small, `${path}@${version}`], scratch)
+  const [built] = await readdir(scratch)
+  if (built === undefined) throw new Error(`go install ${path}@${version} left no program`)
+  return join(scratch, built)
+}
+
+/** Copies a folder of a module. */
+async function copySource(module: string, version: string, folder: string, target: string): Promise<void> {
+  const told = await go(['mod', 'download', '-json', `${module}@${version}`], dirname(target))
+  const { Dir } = JSON.parse(told) as { readonly Dir: string }
+  await cp(join(Dir, folder), target, { recursive: true })
+  // Modules are kept without the right to write or to run them.
+  await chmod(target, 0o755)
+  for (const entry of await readdir(target, { recursive: true })) await chmod(join(target, entry), 0o755)
 }
 
 /** Copies the examples from the module's source, which building has brought. */
@@ -57,14 +76,8 @@ async function keepExamples(name: GoProgramName): Promise<void> {
   if (examples === undefined || existsSync(target)) return
   const scratch = await mkdtemp(join(directory, '.build-'))
   try {
-    const source = JSON.parse(await go(['mod', 'download', '-json', `${examples.module}@${version}`], scratch)) as {
-      Dir: string
-    }
     const copy = join(scratch, 'examples')
-    await cp(join(source.Dir, examples.folder), copy, { recursive: true })
-    // Modules are kept without the right to write or to run them.
-    await chmod(copy, 0o755)
-    for (const entry of await readdir(copy, { recursive: true })) await chmod(join(copy, entry), 0o755)
+    await copySource(examples.module, version, examples.folder, copy)
     await rename(copy, target)
   } finally {
     await rm(scratch, { recursive: true, force: true })
@@ -72,12 +85,11 @@ async function keepExamples(name: GoProgramName): Promise<void> {
   console.log(`${title} ${version}: its examples kept`)
 }
 
-/** What it writes. */
-async function go(args: readonly string[], bin: string): Promise<string> {
-  // From the folder of the result: outside of every module, so that no go.mod or go.work has a say.
+/** What it writes. @param folder Of the result, outside of every module, or of the module that is built. */
+async function go(args: readonly string[], folder: string): Promise<string> {
   const child = spawn('go', args, {
-    cwd: bin,
-    env: { ...process.env, GOBIN: bin, GOWORK: 'off' },
+    cwd: folder,
+    env: { ...process.env, GOBIN: folder, GOWORK: 'off' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let output = ''

@@ -8,6 +8,10 @@ export interface S3Server extends RunningServer {
   readonly secretAccessKey: string
   /** Makes an empty bucket and resolves to its name. @param name @default a new one */
   newBucket(name?: string): Promise<string>
+  /** Whether it completes no multipart of which some part is left out. */
+  readonly wantsEveryPart?: boolean
+  /** Whether it takes signatures for another region than its own. */
+  readonly takesAnyRegion?: boolean
 }
 
 export interface S3Account {

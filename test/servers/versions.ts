@@ -11,6 +11,8 @@ export interface GoProgram {
   readonly title: string
   /** What `go install` builds, without version. */
   readonly path: string
+  /** The module it is in, where its go.mod replaces others, which `go install` refuses: it is built from its source. */
+  readonly replacingModule?: string
   /** Pinned: a server that changes by itself changes results by itself. */
   readonly version: string
   /** A folder of its source that is kept as well, as a tree of programs, and the module it is in. */
@@ -27,6 +29,12 @@ export const goPrograms = {
     title: 'Versity S3 Gateway',
     path: 'github.com/versity/versitygw/cmd/versitygw',
     version: 'v1.8.0',
+  },
+  seaweedfs: {
+    title: 'SeaweedFS',
+    path: 'github.com/seaweedfs/seaweedfs/weed',
+    version: 'v0.0.0-20261109003541-7506e5f91cd6',
+    replacingModule: 'github.com/seaweedfs/seaweedfs',
   },
   'fake-gcs-server': {
     title: 'fake-gcs-server',

@@ -1,12 +1,12 @@
-/** Versity S3 Gateway over a folder: a second S3 server, with other code and other opinions than MinIO. */
+/** Versity S3 Gateway over a folder. */
 import { mkdir } from 'node:fs/promises'
 import { startProgram } from './program.ts'
 import { type S3Server, s3FromEnvironment, s3Server, testAccount } from './s3.ts'
 import { findProgram } from './versions.ts'
 
-/** Starts it; null where it is not installed. `TEST_S3_SECOND_ENDPOINT` is taken instead where set. */
+/** Starts it; null where it is not installed. `TEST_VERSITYGW_ENDPOINT` is taken instead where set. */
 export async function startVersitygw(): Promise<S3Server | null> {
-  const elsewhere = s3FromEnvironment('TEST_S3_SECOND')
+  const elsewhere = s3FromEnvironment('TEST_VERSITYGW')
   if (elsewhere !== null) return elsewhere
   const command = findProgram('versitygw')
   if (command === null) return null

@@ -1,0 +1,4 @@
+import { startVersitygw } from '../servers/versitygw.ts'
+import { runService } from './run-service.ts'
+
+await runService('versitygw', startVersitygw)
