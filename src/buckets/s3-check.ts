@@ -17,7 +17,9 @@ export async function checkBucket(bucket: Bucket, unfence: (() => void) | null, 
     await bucket.get(key, null, options)
     // Forbidden instead of not found, where listing is.
     await bucket.get(`${key}-none`, null, options)
-    for await (const _ of bucket.list(key, options)) break
+    let isListed = false
+    for await (const object of bucket.list(key, options)) isListed ||= object.key === key
+    if (!isListed) throw notListed(bucket, key)
     const multipart = { key, multipartId: await bucket.createMultipart(key, {}, options) }
     for await (const _ of bucket.multiparts(key, options)) break
     await bucket.abort(multipart, options)
@@ -46,6 +48,12 @@ async function fenceFault(
 /** Bytes that differ, so that their ETags do. */
 function probe(number: number): Uint8Array {
   return new TextEncoder().encode(`fileloft probe ${number}\n`)
+}
+
+/** Of SeaweedFS with a double slash in its prefix, or a backslash. What is not listed is never swept. */
+function notListed({ name }: Bucket, key: string): StoreError {
+  const what = `${name}: ${key} was written, but is not listed under that name`
+  return new StoreError('unavailable', `${what}: choose a prefix of letters, digits, dashes and single slashes`)
 }
 
 function notFenced({ name }: Bucket, fault: string): StoreError {

@@ -235,14 +235,18 @@ suite('S3, objects', () => {
   })
 })
 
+/** What was asked for, as if it was there. */
+const listing = (url: string) =>
+  `<Contents><Key>${new URL(url).searchParams.get('prefix')}</Key><Size>5</Size></Contents>`
+
 suite('S3, services without conditional writes', () => {
   /** An object and what a service makes of conditions. */
-  function service(conditions: 'refused' | 'ignored') {
+  function service(conditions: 'refused' | 'ignored', listed = listing) {
     let object: { readonly etag: string; readonly body: string } | null = null
     let count = 0
     return ({ method, url, headers, body }: Asked): Response => {
       if (url.includes('?')) {
-        if (url.includes('list-type')) return answer(200, '<ListBucketResult></ListBucketResult>')
+        if (url.includes('list-type')) return answer(200, `<ListBucketResult>${listed(url)}</ListBucketResult>`)
         if (url.includes('max-uploads')) return answer(200, '<ListMultipartUploadsResult/>')
         if (method === 'DELETE') return answer(204)
         return answer(200, '<InitiateMultipartUploadResult><UploadId>m</UploadId></InitiateMultipartUploadResult>')
@@ -263,6 +267,17 @@ suite('S3, services without conditional writes', () => {
       return answer(206, object.body.slice(0, 1), { etag, 'content-range': `bytes 0-0/${object.body.length}` })
     }
   }
+
+  test('an object that is not listed under its key: check fails, says why, and leaves nothing', async () => {
+    const { bucket, asked } = scripted(
+      service('ignored', (url) => listing(url).replace('p/', 'p')),
+      { allowUnfenced: true },
+    )
+    const error = await failure(bucket.check(options))
+    assert.match(error.message, /\.probe-.* was written, but is not listed under that name: choose a prefix/)
+    assert.equal(error.transient, false)
+    assert.equal(asked.at(-1)?.method, 'DELETE')
+  })
 
   for (const conditions of ['refused', 'ignored'] as const) {
     test(`conditions ${conditions}: check fails, says why, and leaves nothing`, async () => {
