@@ -3,8 +3,9 @@ import { setImmediate } from 'node:timers'
 import { isDeno } from './io.ts'
 
 /**
- * Writes of up to so many bytes may be made on this thread: all that an append gathers. A thread of the pool would take
- * them out of another processor's cache, which costs a fifth of all that a large upload takes.
+ * Writes of up to so many bytes may be made on this thread: what an append gathers, unless a single chunk is larger. A
+ * thread of the pool would take them out of another processor's cache, which costs a fifth of all that a large upload
+ * takes.
  */
 export const quickBytes = 1 << 20
 
