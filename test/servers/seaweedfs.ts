@@ -1,5 +1,5 @@
 /** SeaweedFS in one process: master, volumes, filer and its gateway for S3. */
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { freePort, startProgram } from './program.ts'
 import { type S3Server, s3FromEnvironment, s3Server, testAccount } from './s3.ts'
 import { findProgram } from './versions.ts'
@@ -14,9 +14,8 @@ export async function startSeaweedfs(): Promise<S3Server | null> {
   const command = findProgram('seaweedfs')
   if (command === null) return null
   // Those that are not given lie 10,000 above the others, where somebody else may listen.
-  const services = ['master', 'volume', 'filer']
-  const ports = [...services.map((name) => `${name}.port`), ...[...services, 's3'].map((name) => `${name}.port.grpc`)]
-  const taken = await Promise.all(ports.map(async (name) => `-${name}=${await freePort()}`))
+  const http = await freePorts(['master', 'volume', 'filer'])
+  const grpc = await freePorts(['master', 'volume', 'filer', 's3'])
   const program = await startProgram({
     name: 'SeaweedFS',
     command,
@@ -43,12 +42,22 @@ export async function startSeaweedfs(): Promise<S3Server | null> {
       // As Amazon does; otherwise an administrator's upload makes the bucket, and a backslash in a key is a slash.
       '-s3.autoCreateBucket=false',
       '-s3.allowBackslashInKey=true',
-      ...taken,
+      ...http.map(([name, number]) => `-${name}.port=${number}`),
+      ...grpc.map(([name, number]) => `-${name}.port.grpc=${number}`),
     ],
     ready: { path: '/healthz' },
   })
-  const server = { ...program, name: 'SeaweedFS', endpoint: `http://127.0.0.1:${program.port}` }
+  const stop = async () => {
+    await program.stop()
+    for (const [name, number] of grpc) await rm(`/tmp/seaweedfs-${name}-grpc-${number}.sock`, { force: true })
+  }
+  const endpoint = `http://127.0.0.1:${program.port}`
+  const server = { ...program, stop, [Symbol.asyncDispose]: stop, name: 'SeaweedFS', endpoint }
   return { ...s3Server(server, testAccount), ...ways }
+}
+
+function freePorts(names: readonly string[]): Promise<(readonly [name: string, port: number])[]> {
+  return Promise.all(names.map(async (name) => [name, await freePort()] as const))
 }
 
 const { accessKeyId, secretAccessKey } = testAccount
