@@ -49,7 +49,7 @@ for (const format of ['text', 'json'] as const) {
     const line = (id: string) => `{"level":"info","time":"2026-11-27T00:00:00.000Z","id":"${id}","msg":"request"}\n`
     logs.server.info({ id: 'größe' }, 'here')
     logs.write(Buffer.from(line('größe') + line('two')))
-    await logs.flush()
+    await logs.end()
     const written = readFileSync(file, 'utf8').trimEnd().split('\n')
     assert.equal(written.length, 3, written.join('\n'))
     const expected =

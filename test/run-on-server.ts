@@ -16,7 +16,7 @@ export async function runOnServer<S extends RunningServer>(
 ): Promise<void> {
   const server = await start()
   if (server === null) {
-    void test(`the protocol on ${name}`, { skip: 'its server is not installed: npm run servers' })
+    void test(`the protocol on ${name}`, { skip: 'its server is not installed' })
     return
   }
   after(() => server.stop())

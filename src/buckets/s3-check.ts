@@ -17,9 +17,7 @@ export async function checkBucket(bucket: Bucket, unfence: (() => void) | null, 
     await bucket.get(key, null, options)
     // Forbidden instead of not found, where listing is.
     await bucket.get(`${key}-none`, null, options)
-    let isListed = false
-    for await (const object of bucket.list(key, options)) isListed ||= object.key === key
-    if (!isListed) throw notListed(bucket, key)
+    if (!(await isListed(bucket, key, options))) throw notListed(bucket, key)
     const multipart = { key, multipartId: await bucket.createMultipart(key, {}, options) }
     for await (const _ of bucket.multiparts(key, options)) break
     await bucket.abort(multipart, options)
@@ -50,10 +48,22 @@ function probe(number: number): Uint8Array {
   return new TextEncoder().encode(`fileloft probe ${number}\n`)
 }
 
+/** Some list a little later. */
+async function isListed(bucket: Bucket, key: string, options: CallOptions): Promise<boolean> {
+  for (let look = 1; look <= 3; look++) {
+    if (look > 1) await new Promise((resolve) => setTimeout(resolve, look * 250))
+    for await (const object of bucket.list(key, options)) if (object.key === key) return true
+  }
+  return false
+}
+
 /** Of SeaweedFS with a double slash in its prefix, or a backslash. What is not listed is never swept. */
 function notListed({ name }: Bucket, key: string): StoreError {
   const what = `${name}: ${key} was written, but is not listed under that name`
-  return new StoreError('unavailable', `${what}: choose a prefix of letters, digits, dashes and single slashes`)
+  return new StoreError(
+    'unavailable',
+    `${what}: choose a prefix of letters, digits, dashes and single slashes, or a service that lists at once`,
+  )
 }
 
 function notFenced({ name }: Bucket, fault: string): StoreError {

@@ -14,6 +14,8 @@ export const permissions = {
   CompleteMultipartUpload: 's3:PutObject',
   AbortMultipartUpload: 's3:AbortMultipartUpload',
   ListMultipartUploads: 's3:ListBucketMultipartUploads',
+  // Only after a failure, and nothing fails without it.
+  ListParts: 's3:ListMultipartUploadParts',
 } as const
 
 export type S3Action = keyof typeof permissions

@@ -47,7 +47,7 @@ export function conditionalPuts(client: S3Client, allowUnfenced: boolean): Puts 
         })
         if (refusal === null) {
           await client.receive({ action: 'PutObject', signal }, () => response.arrayBuffer())
-          if (ifMatch !== undefined && quotes === 'unknown') quotes = 'kept'
+          if (ifMatch !== undefined && !drops) quotes = 'kept'
           return versionOf(response, client.name)
         }
         if (refusal.status === 412) {

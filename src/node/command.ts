@@ -1,3 +1,4 @@
+import fs from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
@@ -102,12 +103,16 @@ const mostPatienceMs = 5_000
 
 /** Ends the process: with the code, or by the signal where nobody reads the log. */
 async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<void> {
-  if (await Promise.race([logs.flush(patienceMs), delay(mostPatienceMs, false)])) process.exit(code)
+  if (await Promise.race([logs.end(patienceMs), delay(mostPatienceMs, false)])) process.exit(code)
   // A write that waits for its reader cannot be given up, and `exit` would wait for it.
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
   // The first process of a container, where that is no init, takes no signal from itself.
-  setTimeout(() => process.abort(), 1_000)
+  setTimeout(() => {
+    // It would write there where it is, and may have the same reader.
+    fs.closeSync(2)
+    process.abort()
+  }, 1_000)
 }
 
 async function check(config: Config): Promise<void> {
@@ -138,7 +143,7 @@ async function sweep(config: Config): Promise<void> {
   await hooks?.close?.()
   const counts = `removed ${removed}, skipped ${skipped}, concatenated ${concatenated}, leftovers ${leftovers}`
   process.stdout.write(`${counts}\n`)
-  await logs.flush()
+  await logs.end()
 }
 
 async function importAll(config: Config, dryRun: boolean): Promise<void> {

@@ -5,10 +5,12 @@ export interface LogOutput {
   /** @param lines Whole ones; they must not change any more. */
   write(lines: Uint8Array): void
   /**
-   * Resolves with true once everything so far is written or lost.
+   * Resolves with true once nothing waits any more: all is written or lost.
    * @param patienceMs With false when for so long nothing could be written.
    */
   flush(patienceMs?: number): Promise<boolean>
+  /** Takes no more lines: as long as some keep coming, a slow reader would keep the process from its end. */
+  end(): void
   /** Writes at once what waits, for a process that ends. */
   flushNow(): void
 }
@@ -28,8 +30,8 @@ export interface LogOutputOptions {
  */
 const firstBusyMs = 1
 const busyMs = 50
-/** How often that is tried at the end of the process. */
-const lastTries = 20
+/** For how long at most what waits is written at the end of the process. */
+const lastMs = 1_000
 
 /**
  * Writes in the background, in order, one write at a time. What cannot be written is lost, and said to be: pino's own
@@ -37,9 +39,7 @@ const lastTries = 20
  */
 export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogOutputOptions): LogOutput {
   const waiting: Uint8Array[] = []
-  const waiters: { readonly upTo: number; readonly done: () => void }[] = []
-  /** How often lines came to wait. */
-  let taken = 0
+  const waiters: (() => void)[] = []
   let size = 0
   let lost = 0
   let writes = 0
@@ -51,13 +51,15 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   /** Whether what was written last ends within a line. */
   let isLineOpen = false
   let isGone = false
+  let isEnded = false
 
   function next(): void {
     if (isWriting || pausing !== null) return
-    // What comes while one waits is not waited for: it might never end.
-    while (waiters[0] !== undefined && waiters[0].upTo <= taken - waiting.length) waiters.shift()?.done()
     const lines = first()
-    if (lines === undefined) return
+    if (lines === undefined) {
+      for (const done of waiters.splice(0)) done()
+      return
+    }
     isWriting = true
     fs.write(fd, lines, (error, count) => {
       isWriting = false
@@ -118,12 +120,11 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
 
   return {
     write(lines) {
-      if (isGone) return
+      if (isGone || isEnded) return
       if (size + lines.byteLength > mostBytes) lost += countLines(lines)
       else {
         size += lines.byteLength
         waiting.push(lines)
-        taken++
         next()
       }
     },
@@ -139,14 +140,18 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
         clearInterval(timer)
         resolve(isDone)
       }
-      waiters.push({ upTo: taken, done: () => end(true) })
+      waiters.push(() => end(true))
       next()
       return promise
     },
+    end() {
+      isEnded = true
+    },
     flushNow() {
+      const until = performance.now() + lastMs
       if (!isWriting && !isBegun && isLineOpen) waiting.unshift(lineEnd)
       // What is being written goes on by itself.
-      for (const lines of waiting.splice(isWriting ? 1 : 0)) if (!writeNow(fd, lines)) return
+      for (const lines of waiting.splice(isWriting ? 1 : 0)) if (!writeNow(fd, lines, until)) return
     },
   }
 }
@@ -161,14 +166,13 @@ function countLines(lines: Uint8Array = lineEnd): number {
   return lines.reduce((count, byte) => (byte === lineEnd[0] ? count + 1 : count), 0)
 }
 
-function writeNow(fd: number, lines: Uint8Array): boolean {
+function writeNow(fd: number, lines: Uint8Array, until: number): boolean {
   let rest = lines
-  for (let tries = 0; rest.byteLength > 0 && tries < lastTries;) {
+  while (rest.byteLength > 0 && performance.now() < until) {
     try {
       rest = rest.subarray(fs.writeSync(fd, rest))
     } catch (error) {
       if (!isBusy(error as NodeJS.ErrnoException)) return false
-      tries++
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyMs)
     }
   }

@@ -10,10 +10,11 @@ export interface Logs extends Loggers {
   /** Writes lines that another thread has logged, whole ones only. */
   write(lines: Uint8Array): void
   /**
-   * Resolves with true once everything logged so far is written, or cannot be.
+   * Before the process ends: takes no more lines, and resolves with true once everything logged so far is written, or
+   * cannot be.
    * @param patienceMs With false when for so long nobody has read anything.
    */
-  flush(patienceMs?: number): Promise<boolean>
+  end(patienceMs?: number): Promise<boolean>
 }
 
 export interface LogOptions {
@@ -25,7 +26,7 @@ export interface LogOptions {
   readonly fd: number
 }
 
-/** Lines are written in the background: `flush` before the process ends. */
+/** Lines are written in the background: `end` before the process ends. */
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
   const output = openLogOutput({
     fd,
@@ -46,8 +47,9 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
       const text = Buffer.from(bytes).toString()
       for (const line of text.trimEnd().split('\n')) stream.write(`${line}\n`)
     },
-    flush(patienceMs) {
+    end(patienceMs) {
       lines.flush()
+      output.end()
       return output.flush(patienceMs)
     },
   }

@@ -31,18 +31,25 @@ suite('S3, complete', () => {
     assert.equal(`${error.code} ${error.transient}`, 'unavailable true')
   })
 
-  test('InternalError of a multipart that is not listed (Ceph): missing', async () => {
-    const list = (id: string) =>
-      answer(
-        200,
-        `<ListMultipartUploadsResult><Upload><Key>p/key</Key><UploadId>${id}</UploadId></Upload></ListMultipartUploadsResult>`,
-      )
-    const outcome = (id: string) => {
-      const { bucket } = scripted(({ method }) => (method === 'GET' ? list(id) : refuse(500, 'InternalError')))
-      return bucket.complete(multipart, parts, {}, options)
+  test('InternalError: missing where there is no such multipart (Ceph), else a transient failure', async () => {
+    const outcome = (look: () => Response, failed = refuse(500, 'InternalError')) => {
+      const { bucket, asked } = scripted(({ method }) => (method === 'GET' ? look() : failed))
+      return { of: bucket.complete(multipart, parts, {}, options), asked }
     }
-    assert.equal(await outcome('m2'), 'missing')
-    assert.equal((await failure(outcome('m1'))).transient, true)
+    const { of, asked } = outcome(() => refuse(404, 'NoSuchUpload'))
+    assert.equal(await of, 'missing')
+    assert.equal(asked[1]?.url, 'http://s3.test/box/p/key?uploadId=m1&max-parts=1')
+    assert.equal(await outcome(() => refuse(404, 'NoSuchKey')).of, 'missing')
+    const there = () => answer(200, '<ListPartsResult/>')
+    const broken = () => {
+      throw new TypeError('fetch failed')
+    }
+    for (const look of [there, () => refuse(403, 'AccessDenied'), () => refuse(501, 'NotImplemented'), broken]) {
+      for (const failed of [refuse(500, 'InternalError'), answer(200, '<Error><Code>InternalError</Code></Error>')]) {
+        const error = await failure(outcome(look, failed).of)
+        assert.match(`${error.transient} ${error.message}`, /^true .*CompleteMultipartUpload .*InternalError/)
+      }
+    }
   })
 
   test('200 with AccessDenied inside: failure that is not transient', async () => {
@@ -138,19 +145,6 @@ suite('S3, objects', () => {
     first.resolve(bucket.put('first', bytes, { ifMatch: '"1"' }, options))
     assert.deepEqual(await Promise.all([first.promise, second]), ['"new"', '"new"'])
     assert.equal(asked.filter(({ method }) => method === 'PUT').length, 4)
-  })
-
-  test('copyPart, where a key that is there is said not to be (Ceph, %): its bytes are read and sent', async () => {
-    let isThere = true
-    const { bucket, asked } = scripted(({ method, headers }) => {
-      if (method === 'GET' && isThere) return answer(206, 'abc', { etag: '"1"', 'content-range': 'bytes 0-2/9' })
-      return headers.has('x-amz-copy-source') || method === 'GET' ? refuse(404, 'NoSuchKey') : stored('"part"')
-    })
-    const copy = () => bucket.copyPart?.(multipart, 1, { key: 'a%b', range: { start: 0, end: 3 } }, options)
-    assert.equal(await copy(), '"part"')
-    assert.equal(asked.at(-1)?.body, 'abc')
-    isThere = false
-    assert.equal((await failure(Promise.resolve(copy()))).code, 'corrupt')
   })
 
   test('If-Match refused for another version, nothing known yet: null, nothing written', async () => {

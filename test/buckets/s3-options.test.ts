@@ -141,11 +141,14 @@ suite('S3, lists and copies', () => {
 
   test('copyPart answered with NoSuchKey though the source is there (DigitalOcean): null', async () => {
     const { bucket } = scripted(({ method }) =>
-      method === 'GET' ? answer(206, 'x', { etag: '"1"', 'content-range': 'bytes 0-0/99' }) : refuse(404, 'NoSuchKey'),
+      method === 'GET' ? answer(206, 'x', { etag: '"1"', 'content-range': 'bytes 0-0/5' }) : refuse(404, 'NoSuchKey'),
     )
-    for (const end of [1, 100 * 1024 * 1024]) {
-      assert.equal(await bucket.copyPart?.(multipart, 2, { key: 'a', range: { start: 0, end } }, options), null)
-    }
+    assert.equal(await bucket.copyPart?.(multipart, 2, { key: 'a', range: { start: 0, end: 5 } }, options), null)
+  })
+
+  test('a prefix with a percent sign, which Ceph decodes twice where it copies: nothing is copied there', () => {
+    const copies = (prefix: string) => 'copyPart' in scripted(() => answer(200), { prefix }).bucket
+    assert.deepEqual(['a/b/', 'a%2Fb/'].map(copies), [true, false])
   })
 })
 

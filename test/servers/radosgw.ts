@@ -14,21 +14,18 @@ export async function startRadosgw(): Promise<S3Server | null> {
   const elsewhere = s3FromEnvironment('TEST_RADOSGW')
   if (elsewhere !== null) return { ...elsewhere, ...ways }
   try {
-    execFileSync('sh', ['-c', 'command -v radosgw ceph-mon ceph-osd setpriv'], { stdio: 'ignore' })
+    for (const name of ['radosgw', 'ceph-mon', 'ceph-osd', 'ceph', 'setpriv']) {
+      execFileSync('sh', ['-c', `command -v ${name}`], { stdio: 'ignore' })
+    }
   } catch {
     return missing("Ceph's gateway", 'apt-get install radosgw ceph-mon ceph-osd')
   }
-  const monitorPort = await freePort()
   const program = await startProgram({
     name: "Ceph's gateway",
     command: 'sh',
-    prepare: (place) => writeFile(`${place.folder}/ceph.conf`, configuration(place, monitorPort)),
+    prepare: async (place) => writeFile(`${place.folder}/ceph.conf`, configuration(place, await freePort())),
     args: () => [fileURLToPath(new URL('radosgw.sh', import.meta.url))],
-    env: {
-      ACCESS_KEY: testAccount.accessKeyId,
-      SECRET_KEY: testAccount.secretAccessKey,
-      MONITOR_PORT: String(monitorPort),
-    },
+    env: { ACCESS_KEY: testAccount.accessKeyId, SECRET_KEY: testAccount.secretAccessKey },
     ready: { path: '/' },
   })
   const server = { ...program, name: "Ceph's gateway", endpoint: `http://127.0.0.1:${program.port}` }
@@ -41,6 +38,7 @@ function configuration({ port, folder }: Place, monitorPort: number): string {
 fsid = ${crypto.randomUUID()}
 mon host = [v2:127.0.0.1:${monitorPort}/0]
 public addr = 127.0.0.1
+cluster addr = 127.0.0.1
 keyring = ${folder}/keyring
 mon data = ${folder}/mon
 osd data = ${folder}/osd
