@@ -140,8 +140,8 @@ export function s3Bucket(options: S3Options): Bucket {
   async function isMissing({ key, multipartId }: Multipart, signal: AbortSignal): Promise<boolean> {
     const query = { uploadId: multipartId, 'max-parts': '1' }
     try {
-      const { refusal } = await send({ action: 'ListParts', method: 'GET', key: prefix + key, query, signal })
-      return refusal !== null && missingMultipart.includes(refusal.code)
+      const answer = await send({ action: 'ListParts', method: 'GET', key: prefix + key, query, signal })
+      return !(await settle(answer, missingMultipart))
     } catch {
       return false
     }
