@@ -114,12 +114,14 @@ test('a second SIGTERM while the log is read bit by bit: the process ends within
   await server.exit
 })
 
+const unshare = ['unshare', '-Urfp', '--kill-child']
 const own = spawnSync('unshare', ['-Urfp', 'true']).status === 0
 const alone = own ? {} : { skip: 'needs unshare of util-linux, and the right to make namespaces' }
 
 test('SIGTERM to the first process of a container while nobody reads the log: it ends', alone, async () => {
   using directory = temporaryDirectory()
-  const child = spawn('unshare', ['-Urfp', '--kill-child', process.execPath, cli], {
+  // Both outputs have one reader, as in a container.
+  const child = spawn('sh', ['-c', 'exec "$@" 2>&1', 'sh', ...unshare, process.execPath, cli], {
     env: { ...inherited, FILELOFT_BIND: '127.0.0.1:0', FILELOFT_WORKERS: '1', FILELOFT_DATA_DIR: directory.path },
     stdio: ['ignore', 'pipe', 'ignore'],
   })

@@ -93,8 +93,6 @@ test('lines that keep coming while a slow reader reads: at the end they are not 
   }, 5)
   const isDone = await Promise.race([output.flush(), delay(5_000, false, { ref: false })])
   clearInterval(busy)
-  // At the end of the process, too.
-  output.flushNow()
   text += await readAll(pipe, output)
   assert.equal(isDone, true)
   assert.equal(text, lines(0, 200).toString())
@@ -123,6 +121,36 @@ test('the end of the process while a reader is slow: what waits is tried for a s
   output.flushNow()
   assert.ok(performance.now() - since < 5_000)
   await readAll(pipe, output)
+})
+
+test('the end of the process while a reader takes bit by bit: a second for all that waits', async (t) => {
+  using pipe = openPipe()
+  const fs = (await import('node:fs')).default
+  let tries = 0
+  const mocked = t.mock.method(fs, 'writeSync', () => {
+    if (tries++ % 2 === 0) throw Object.assign(new Error('EAGAIN'), { code: 'EAGAIN' })
+    return 1
+  })
+  const output = openLogOutput({ fd: pipe.fd, onLost: () => {} })
+  for (let from = 0; from < 400; from += 20) output.write(lines(from, 20))
+  const since = performance.now()
+  output.flushNow()
+  const tookMs = performance.now() - since
+  assert.ok(tookMs > 500 && tookMs < 2_000, `${tookMs} ms`)
+  mocked.mock.restore()
+  await readAll(pipe, output)
+})
+
+test('lines that are lost before the end: their number is told after it', async () => {
+  using pipe = openPipe()
+  const output: LogOutput = openLogOutput({
+    fd: pipe.fd,
+    mostBytes: 256 * 1024,
+    onLost: (count) => output.write(Buffer.from(`lost ${count}\n`)),
+  })
+  for (let from = 0; from < 1000; from += 20) output.write(lines(from, 20))
+  output.end()
+  assert.match(await readAll(pipe, output), /\nlost \d{3}\n$/)
 })
 
 test('a full disk: what is logged is lost and not kept, and nobody waits for it', linux, async () => {

@@ -14,7 +14,7 @@ export const permissions = {
   CompleteMultipartUpload: 's3:PutObject',
   AbortMultipartUpload: 's3:AbortMultipartUpload',
   ListMultipartUploads: 's3:ListBucketMultipartUploads',
-  // Only after a failure, and nothing fails without it.
+  // Only after a failure; nothing that goes well needs it.
   ListParts: 's3:ListMultipartUploadParts',
 } as const
 

@@ -51,6 +51,7 @@ export function conditionalPuts(client: S3Client, allowUnfenced: boolean): Puts 
           return versionOf(response, client.name)
         }
         if (refusal.status === 412) {
+          if (drops && quotes === 'kept') continue
           // Where no such write has succeeded with them yet, this may be about the quotes.
           if (ifMatch === undefined || drops || quotes === 'kept' || !(await holds())) return null
           quotes = 'dropped'

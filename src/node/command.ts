@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { devNull } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
@@ -62,6 +63,7 @@ async function serve(config: Config): Promise<void> {
     // What the first failure brings about, such as the end of a thread, is none of its own.
     if (dying) return
     dying = true
+    process.exitCode = 1
     logs.server.fatal({ err: error }, 'unexpected failure')
     void leave(logs, 1, 'SIGKILL')
   }
@@ -103,14 +105,16 @@ const mostPatienceMs = 5_000
 
 /** Ends the process: with the code, or by the signal where nobody reads the log. */
 async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<void> {
-  if (await Promise.race([logs.end(patienceMs), delay(mostPatienceMs, false)])) process.exit(code)
+  if (await Promise.race([logs.end(patienceMs), delay(mostPatienceMs, false)])) process.exit(process.exitCode ?? code)
   // A write that waits for its reader cannot be given up, and `exit` would wait for it.
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
   // The first process of a container, where that is no init, takes no signal from itself.
   setTimeout(() => {
-    // It would write there where it is, and may have the same reader.
+    // It writes to standard error where it is, which may have the same reader.
     fs.closeSync(2)
+    // At once, before that number is a file's of somebody else.
+    fs.openSync(devNull, 'w')
     process.abort()
   }, 1_000)
 }

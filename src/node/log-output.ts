@@ -18,7 +18,7 @@ export interface LogOutput {
 export interface LogOutputOptions {
   /** File descriptor to write to. */
   readonly fd: number
-  /** Told, once lines can be written again, how many could not be. */
+  /** Told, once lines can be written again, how many could not be. What it writes at once is taken after the end, too. */
   readonly onLost: (count: number) => void
   /** Bytes that wait for a slow reader at most; 16 MiB unless given. What comes then is lost. */
   readonly mostBytes?: number
@@ -52,6 +52,8 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   let isLineOpen = false
   let isGone = false
   let isEnded = false
+  /** How many are lost is told even then. */
+  let isTelling = false
 
   function next(): void {
     if (isWriting || pausing !== null) return
@@ -106,7 +108,9 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
     if (lost === 0) return
     const before = lost
     lost = 0
+    isTelling = true
     onLost(before)
+    isTelling = false
   }
 
   function giveUp({ code }: NodeJS.ErrnoException): void {
@@ -120,7 +124,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
 
   return {
     write(lines) {
-      if (isGone || isEnded) return
+      if (isGone || (isEnded && !isTelling)) return
       if (size + lines.byteLength > mostBytes) lost += countLines(lines)
       else {
         size += lines.byteLength

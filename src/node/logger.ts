@@ -30,7 +30,10 @@ export interface LogOptions {
 export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
   const output = openLogOutput({
     fd,
-    onLost: (count) => loggers.server.warn({ lines: count }, 'lines of the log are lost: they could not be written'),
+    onLost(count) {
+      loggers.server.warn({ lines: count }, 'lines of the log are lost: they could not be written')
+      lines.flush()
+    },
   })
   // Line by line, writing would cost more than the request that is logged.
   const lines = lineBatches((batch) => output.write(batch))

@@ -40,7 +40,11 @@ suite('S3, complete', () => {
     assert.equal(await of, 'missing')
     assert.equal(asked[1]?.url, 'http://s3.test/box/p/key?uploadId=m1&max-parts=1')
     assert.equal(await outcome(() => refuse(404, 'NoSuchKey')).of, 'missing')
-    const there = () => answer(200, '<ListPartsResult/>')
+    const found: Response[] = []
+    const there = () => {
+      found.push(answer(200, '<ListPartsResult/>'))
+      return found.at(-1) as Response
+    }
     const broken = () => {
       throw new TypeError('fetch failed')
     }
@@ -50,6 +54,10 @@ suite('S3, complete', () => {
         assert.match(`${error.transient} ${error.message}`, /^true .*CompleteMultipartUpload .*InternalError/)
       }
     }
+    assert.deepEqual(
+      found.map(({ bodyUsed }) => bodyUsed),
+      [true, true],
+    )
   })
 
   test('200 with AccessDenied inside: failure that is not transient', async () => {
@@ -271,6 +279,16 @@ suite('S3, services without conditional writes', () => {
     assert.match(error.message, /\.probe-.* was written, but is not listed under that name: choose a prefix/)
     assert.equal(error.transient, false)
     assert.equal(asked.at(-1)?.method, 'DELETE')
+  })
+
+  test('an object that is listed a little later: check passes', async () => {
+    let looks = 0
+    const { bucket } = scripted(
+      service('ignored', (url) => (++looks < 3 ? '' : listing(url))),
+      { allowUnfenced: true },
+    )
+    await bucket.check(options)
+    assert.equal(looks, 3)
   })
 
   for (const conditions of ['refused', 'ignored'] as const) {

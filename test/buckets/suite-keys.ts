@@ -26,6 +26,10 @@ export const keyCases: readonly BucketCase[] = [
     title: 'every call below a prefix of odd characters',
     run: ({ open }) => everyCall(open(`p+%2B %é"#?&<>[]{}|^\`\\*:$'()!=@,;~ü/`), "in +here ü'"),
   },
+  {
+    title: 'every call below a prefix of odd characters, but no percent sign',
+    run: ({ open }) => everyCall(open(`p+ é"#?&<>[]{}|^\`\\*:$'()!=@,;~ü/`), "in +here ü'"),
+  },
 ]
 
 async function everyCall(bucket: Bucket, key: string): Promise<void> {
