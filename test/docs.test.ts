@@ -237,7 +237,10 @@ exec "$@"
 async function withServer(command: string, environment: Record<string, string>, work: () => Promise<void>) {
   const isFile = /\.m?ts$/.test(command)
   const program = isFile ? process.execPath : 'bash'
-  const words = isFile ? [command] : ['-c', command.replace(/(npm start|npx fileloft)/, 'exec $1')]
+  // In its own folder npx would build the package anew, under the hands of the other tests.
+  const built = `"${process.execPath}" "${join(root, 'dist/node/cli.js')}"`
+  const line = command.replace('npx fileloft', () => `exec ${built}`).replace('npm start', 'exec npm start')
+  const words = isFile ? [command] : ['-c', line]
   // A group of its own: npm and npx start the server as a child of theirs.
   const server = spawn('sh', ['-c', withParent, 'sh', program, ...words], {
     cwd: isFile ? scratch : root,
