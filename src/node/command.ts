@@ -111,7 +111,7 @@ async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<
   process.kill(process.pid, signal)
   // The first process of a container, where that is no init, takes no signal from itself.
   setTimeout(() => {
-    // It writes to standard error where it is, which may have the same reader.
+    // `abort` first writes a stack to standard error, which may have the same reader as the log.
     fs.closeSync(2)
     // At once, before that number is a file's of somebody else.
     fs.openSync(devNull, 'w')
