@@ -62,8 +62,8 @@ export function s3Bucket(options: S3Options): Bucket {
         uploadPart(key, multipartId, partNumber, { stream, signal }),
     }),
 
-    // Ceph decodes the key twice: what it would copy may be another object.
-    ...(!prefix.includes('%') && { copyPart }),
+    // Ceph decodes the key twice, and a plus behind a question mark as a space: it would copy another object.
+    ...(!/[%?]/.test(prefix) && { copyPart }),
 
     async complete({ key, multipartId }, parts, _headers, { signal }) {
       const answer = await ask(

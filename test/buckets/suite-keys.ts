@@ -27,8 +27,8 @@ export const keyCases: readonly BucketCase[] = [
     run: ({ open }) => everyCall(open(`p+%2B %é"#?&<>[]{}|^\`\\*:$'()!=@,;~ü/`), "in +here ü'"),
   },
   {
-    title: 'every call below a prefix of odd characters, but no percent sign',
-    run: ({ open }) => everyCall(open(`p+ é"#?&<>[]{}|^\`\\*:$'()!=@,;~ü/`), "in +here ü'"),
+    title: 'every call below a prefix of odd characters, but no percent sign and no question mark',
+    run: ({ open }) => everyCall(open(`p+ é"#&<>[]{}|^\`\\*:$'()!=@,;~ü/`), "in +here ü'"),
   },
 ]
 
