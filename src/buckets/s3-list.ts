@@ -1,5 +1,5 @@
-/** Listing objects and multiparts, page by page. */
-import type { ListedObject, Multipart } from '../objects/bucket.ts'
+/** Listing objects, multiparts and parts, page by page. */
+import type { ListedObject, Multipart, Part } from '../objects/bucket.ts'
 import { count, required } from './s3-answers.ts'
 import type { S3Client, S3Request } from './s3-client.ts'
 import { elementsOf, textOf, type XmlElement } from './s3-xml.ts'
@@ -56,6 +56,35 @@ export async function* listMultiparts(
     from = {
       'key-marker': required(textOf(page.document, 'NextKeyMarker'), 'NextKeyMarker', client.name),
       'upload-id-marker': textOf(page.document, 'NextUploadIdMarker'),
+    }
+  }
+}
+
+/**
+ * @param multipart With its whole key.
+ * @param missing Codes that say that it is not there: null.
+ */
+export async function listParts(
+  client: S3Client,
+  { key, multipartId }: Multipart,
+  missing: readonly string[],
+  signal: AbortSignal,
+): Promise<Part[] | null> {
+  const parts: Part[] = []
+  for (let from: Record<string, string> = {}; ;) {
+    const query = { uploadId: multipartId, 'max-parts': '1000', ...from }
+    const request = { action: 'ListParts', method: 'GET', key, query, signal } as const
+    const { refusal, failure, document } = await client.ask(request, 'ListPartsResult')
+    if (refusal !== null && missing.includes(refusal.code)) return null
+    if (refusal !== null) throw failure()
+    for (const entry of elementsOf(document, 'Part')) {
+      const partNumber = count(textOf(entry, 'PartNumber'), client.name)
+      const etag = required(textOf(entry, 'ETag'), 'ETag', client.name)
+      parts.push({ partNumber, etag, size: count(textOf(entry, 'Size'), client.name) })
+    }
+    if (textOf(document, 'IsTruncated') !== 'true') return parts
+    from = {
+      'part-number-marker': required(textOf(document, 'NextPartNumberMarker'), 'NextPartNumberMarker', client.name),
     }
   }
 }

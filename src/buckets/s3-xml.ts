@@ -6,7 +6,7 @@ export interface XmlElement {
   readonly [name: string]: unknown
 }
 
-const repeated = new Set(['Contents', 'Upload'])
+const repeated = new Set(['Contents', 'Part', 'Upload'])
 
 /** Text stays as it stands: keys may be numbers, or begin and end with spaces. */
 const parser = new XMLParser({
@@ -42,7 +42,7 @@ export function textOf(element: XmlElement, name: string): string {
 }
 
 /** The children of a name that may occur any number of times. */
-export function elementsOf(element: XmlElement, name: 'Contents' | 'Upload'): readonly XmlElement[] {
+export function elementsOf(element: XmlElement, name: 'Contents' | 'Part' | 'Upload'): readonly XmlElement[] {
   const value = element[name]
   return Array.isArray(value) ? value.filter(isElement) : []
 }

@@ -5,7 +5,7 @@ import { required, versionOf } from './s3-answers.ts'
 import { checkBucket } from './s3-check.ts'
 import { encodeKey, s3Client, type Answer, type S3Client, type S3Request } from './s3-client.ts'
 import { getObject, headObject, readObject } from './s3-get.ts'
-import { listMultiparts, listObjects } from './s3-list.ts'
+import { listMultiparts, listObjects, listParts } from './s3-list.ts'
 import { conditionalPuts } from './s3-put.ts'
 import { escapeXml, textOf } from './s3-xml.ts'
 
@@ -84,6 +84,9 @@ export function s3Bucket(options: S3Options): Bucket {
       if (code === 'InternalError' && (await isMissing({ key, multipartId }, signal))) return 'missing'
       return (await settle(answer, missingMultipart)) ? 'completed' : 'missing'
     },
+
+    parts: ({ key, multipartId }, { signal }) =>
+      listParts(client, { key: prefix + key, multipartId }, missingMultipart, signal),
 
     async abort({ key, multipartId }, { signal }) {
       const query = { uploadId: multipartId }

@@ -77,6 +77,12 @@ export interface Bucket {
     options: CallOptions,
   ): Promise<'completed' | 'missing' | 'invalid'>
 
+  /**
+   * All parts that a multipart has, in the order of their numbers; null when it is not there (any more). A driver has it
+   * whose storage may say `invalid` because not all parts were named.
+   */
+  parts?(multipart: Multipart, options: CallOptions): Promise<readonly Part[] | null>
+
   /** Gives up a multipart and frees its parts; one that is not there is fine. */
   abort(multipart: Multipart, options: CallOptions): Promise<void>
 

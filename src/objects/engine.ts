@@ -109,11 +109,11 @@ export async function lostMultipart(engine: Engine, upload: ObjectUpload): Promi
   // A length told with the last request may not be on record; nothing but the whole upload ever lies there.
   if (object !== null && (upload.length === null ? object.size >= upload.offset : object.size === upload.length)) {
     const { size } = object
-    await commit(engine, upload, { length: size, offset: size, stored: true, multipartId: null }, nothing)
+    await commit(engine, upload, { length: size, offset: size, stored: true, multipartId: null, surplus: [] }, nothing)
     throw new StoreError('lock_lost', `${upload.id} was completed before; its record has been set right`)
   }
   // Written once more before it is removed: somebody who was overtaken must not remove the record of who goes on.
-  await commit(engine, upload, { offset: 0, multipartId: null }, nothing)
+  await commit(engine, upload, { offset: 0, multipartId: null, surplus: [] }, nothing)
   await calls.delete(keys.record(upload.id))
   throw new StoreError(
     'gone',

@@ -2,7 +2,7 @@ import type { Bucket } from './bucket.ts'
 
 /**
  * The calls that are told about: `get`, `read`, `head`, `put`, `delete`, `list`, `createMultipart`, `putPart`,
- * `copyPart`, `complete`, `abort`, `multiparts`, `check`.
+ * `copyPart`, `complete`, `parts`, `abort`, `multiparts`, `check`.
  */
 export type StorageCall = Exclude<keyof Bucket, 'name' | 'limits' | 'streamPart'>
 
@@ -65,6 +65,9 @@ export function observed(bucket: Bucket, observer: StorageObserver): Bucket {
       copyPart: (...args) => run('copyPart', async () => (await bucket.copyPart?.(...args)) ?? null),
     }),
     complete: (...args) => run('complete', () => bucket.complete(...args)),
+    ...(bucket.parts !== undefined && {
+      parts: (...args) => run('parts', async () => (await bucket.parts?.(...args)) ?? null),
+    }),
     abort: (...args) => run('abort', () => bucket.abort(...args)),
     multiparts: (...args) => watched(observer, 'multiparts', () => bucket.multiparts(...args)),
     check: (...args) => run('check', () => bucket.check(...args)),

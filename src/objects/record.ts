@@ -33,6 +33,8 @@ export interface ObjectUpload extends Upload {
   readonly multipartId: string | null
   /** The lowest number that no part has and no append has claimed. */
   readonly nextPart: number
+  /** Parts of the multipart that do not count, where the object has to be made of all (surplus.ts). Mostly none. */
+  readonly surplus: readonly StoredPart[]
   /** Whether the finished object is there, with all bytes. */
   readonly stored: boolean
   /** Bytes of the tail. */
@@ -79,7 +81,8 @@ export function formatRecord(upload: ObjectUpload, { parts, tail }: Rest): Uint8
     nextPart: upload.nextPart,
     stored: upload.stored,
     tailBytes: tail.byteLength,
-  } satisfies Record<Field, unknown>)
+    ...(upload.surplus.length > 0 && { surplus: upload.surplus.map(formatPart) }),
+  } satisfies Record<Exclude<Field, 'surplus'>, unknown>)
   const text = new TextEncoder().encode(`${head}\n${JSON.stringify(parts.map(formatPart))}`)
   const size = text.byteLength + 1 + tail.byteLength
   const padding = isCompletedSize(size) === upload.completed ? 0 : 1
@@ -166,6 +169,7 @@ type Field =
   | 'nextPart'
   | 'stored'
   | 'tailBytes'
+  | 'surplus'
 
 function readHead(value: unknown, objectVersion: string, key: string): ObjectUpload {
   if (!isObject(value)) throw corrupt(key, 'its first line is no object')
@@ -191,6 +195,7 @@ function readHead(value: unknown, objectVersion: string, key: string): ObjectUpl
     nextPart: get('nextPart', isCount),
     stored: get('stored', isBoolean),
     tailBytes: get('tailBytes', isCount),
+    surplus: readParts(value['surplus'] ?? [], key),
     rest: null,
   }
   if (upload.length !== null && upload.offset > upload.length) throw corrupt(key, 'the offset is past the length')

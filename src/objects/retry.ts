@@ -23,6 +23,7 @@ export type Calls = {
   ]: WithoutOptions<Bucket[K]>
 } & {
   readonly copyPart: WithoutOptions<NonNullable<Bucket['copyPart']>> | null
+  readonly parts: WithoutOptions<NonNullable<Bucket['parts']>> | null
   readonly streamPart: WithoutOptions<NonNullable<Bucket['streamPart']>> | null
   /** For listings: does it all again when it fails in passing. */
   readonly repeat: <T>(name: StorageCall, timeoutMs: number, call: (options: CallOptions) => Promise<T>) => Promise<T>
@@ -65,6 +66,16 @@ export function retrying(bucket: Bucket, options: RetryOptions = {}, observer: S
             ),
     complete: (multipart, parts, headers) =>
       run('complete', 0, (o) => bucket.complete(multipart, parts, headers, o), Math.max(timeoutMs, longTimeoutMs)),
+    parts:
+      bucket.parts === undefined
+        ? null
+        : (multipart) =>
+            run(
+              'parts',
+              0,
+              async (o) => (await bucket.parts?.(multipart, o)) ?? null,
+              Math.max(timeoutMs, longTimeoutMs),
+            ),
     abort: (multipart) => run('abort', 0, (o) => bucket.abort(multipart, o)),
     repeat,
     copyPart:

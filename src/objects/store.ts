@@ -121,6 +121,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
         revision: newRevision(),
         multipartId: null,
         nextPart: firstClaim(engine.limits, engine.partSize, upload.length),
+        surplus: [],
         stored: false,
         tailBytes: 0,
         rest: nothing,
@@ -163,17 +164,18 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
           `${changed.id} has ${changed.offset} bytes of ${changed.length}, it is not complete`,
         )
       }
-      await assemble(engine, changed)
+      const { offset, length } = changed
+      const whole = await assemble(engine, { ...now, offset, length })
       engine.claims.drop(now.id)
-      return commit(engine, now, { ...change, stored: true, multipartId: null }, nothing)
+      return commit(engine, whole, { ...change, stored: true, multipartId: null, surplus: [] }, nothing)
     },
 
     async sync(upload) {
       recent.drop(upload.id)
       const now = present(upload)
       if ((now.stored && now.rest !== unrecorded) || now.offset !== now.length) return
-      await assemble(engine, now)
-      const value = await commit(engine, now, { stored: true, multipartId: null }, nothing)
+      const whole = await assemble(engine, now)
+      const value = await commit(engine, whole, { stored: true, multipartId: null, surplus: [] }, nothing)
       Object.defineProperty(upload, renewed, { value, configurable: true })
     },
 

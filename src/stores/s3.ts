@@ -129,9 +129,10 @@ export interface S3RequestInit {
  * Unfinished uploads are multipart uploads of S3: a lifecycle rule that aborts those after some days ends the uploads,
  * too, whose clients then have to start over.
  *
- * Permissions: `s3:PutObject`, `s3:GetObject`, `s3:DeleteObject` and `s3:AbortMultipartUpload` on
- * `arn:aws:s3:::<bucket>/<prefix>*`; `s3:ListBucket` and `s3:ListBucketMultipartUploads` on `arn:aws:s3:::<bucket>`.
- * Without `s3:ListBucket` the service calls an object that is not there forbidden, which is a failure here.
+ * Permissions: `s3:PutObject`, `s3:GetObject`, `s3:DeleteObject`, `s3:AbortMultipartUpload` and, after failures,
+ * `s3:ListMultipartUploadParts` on `arn:aws:s3:::<bucket>/<prefix>*`; `s3:ListBucket` and
+ * `s3:ListBucketMultipartUploads` on `arn:aws:s3:::<bucket>`. Without `s3:ListBucket` the service calls an object that
+ * is not there forbidden, which is a failure here.
  *
  * Limits: 10,000 parts of 5 MiB to 5 GiB; objects of 48.8 TiB on AWS, taken as 5 TiB elsewhere. Conditional writes are
  * needed (see `allowUnfenced`). MinIO lists the multipart uploads begun since it was started only; it removes older ones

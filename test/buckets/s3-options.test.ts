@@ -128,6 +128,32 @@ suite('S3, lists and copies', () => {
     assert.match(asked[1]?.url ?? '', /&key-marker=p%2Fk&upload-id-marker=1$/)
   })
 
+  test('parts in pages: all of them', async () => {
+    const entry = (number: number) =>
+      `<Part><PartNumber>${number}</PartNumber><ETag>&quot;e${number}&quot;</ETag><Size>${number * 10}</Size></Part>`
+    const pages = [
+      `<IsTruncated>true</IsTruncated><NextPartNumberMarker>7</NextPartNumberMarker>${entry(3)}${entry(7)}`,
+      `<IsTruncated>false</IsTruncated>${entry(9)}`,
+    ]
+    const { bucket, asked } = scripted((_, count) =>
+      answer(200, `<ListPartsResult>${pages[count - 1]}</ListPartsResult>`),
+    )
+    assert.deepEqual(
+      await bucket.parts?.(multipart, options),
+      [3, 7, 9].map((partNumber) => ({ partNumber, etag: `"e${partNumber}"`, size: partNumber * 10 })),
+    )
+    assert.deepEqual(
+      asked.map(({ url }) => new URL(url).search),
+      ['?uploadId=m1&max-parts=1000', '?uploadId=m1&max-parts=1000&part-number-marker=7'],
+    )
+  })
+
+  test('parts refused: null where there is no such multipart, else the failure', async () => {
+    const refused = (code: string) => scripted(() => refuse(404, code)).bucket.parts?.(multipart, options)
+    assert.equal(await refused('NoSuchUpload'), null)
+    await assert.rejects(async () => refused('AccessDenied'), /ListParts was answered with 404 AccessDenied/)
+  })
+
   test('copyPart refused for the range of a small object: its bytes are read and sent', async () => {
     const { bucket, asked } = scripted(({ method, headers }) => {
       if (headers.has('x-amz-copy-source')) return refuse(400, 'InvalidRequest')

@@ -229,6 +229,26 @@ export const multipartCases: readonly BucketCase[] = [
     },
   },
   {
+    title: 'parts, where it can tell them: all of a multipart, under the names they got; null where there is none',
+    async run({ bucket }) {
+      if (bucket.parts === undefined) return
+      const multipart = await begin(bucket, 'key +')
+      equal(JSON.stringify(await bucket.parts(multipart, options)), '[]', 'parts before the first')
+      await part(bucket, await begin(bucket, 'key +'), 1, bytesOf(7))
+      await part(bucket, multipart, 4, bytesOf(partBytes(bucket), 4))
+      const sent = [
+        await part(bucket, multipart, 2, bytesOf(30, 2)),
+        await part(bucket, multipart, 4, bytesOf(40, 5)),
+        await part(bucket, multipart, 10_000, bytesOf(50, 6)),
+      ]
+      const bare = (parts: readonly Part[] | null) =>
+        parts?.map(({ partNumber, etag, size }) => `${partNumber} ${etag.replaceAll('"', '')} ${size}`).join()
+      equal(bare(await bucket.parts(multipart, options)), bare(sent), 'parts')
+      await bucket.abort(multipart, options)
+      equal(await bucket.parts(multipart, options), null, 'parts of an aborted one')
+    },
+  },
+  {
     title: 'copyPart, where there is one: those bytes of the other object, between parts that were sent',
     async run({ bucket }) {
       if (bucket.copyPart === undefined) return

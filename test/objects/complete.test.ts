@@ -279,27 +279,3 @@ test('append to an upload whose object is there though it is not completed: noth
   await finish(store, 'a', bytes)
   await assertWhole(bucket, 'a', bytes)
 })
-
-test('complete: a storage that refuses to leave out parts that count no more (Ceph): gone, where there are any', async () => {
-  for (const isLost of [false, true]) {
-    // Answers to the second part that are lost.
-    let failures = isLost ? 1 : 0
-    const { bucket, store } = setup({
-      after(call, _, partNumber) {
-        if (call === 'putPart' && partNumber === 2 && failures-- > 0) throw fatal()
-      },
-    })
-    const complete = bucket.complete.bind(bucket)
-    bucket.complete = async (multipart, parts, ...rest) =>
-      bucket.open.get(multipart.multipartId)?.parts.size === parts.length
-        ? complete(multipart, parts, ...rest)
-        : 'invalid'
-    const created = await store.create(newUpload('a', bytes.byteLength))
-    const first = store.append(created, body(bytes.subarray(0, 3 * part)))
-    await (isLost ? assert.rejects(first) : first)
-    const finished = finish(store, 'a', bytes)
-    if (isLost) await assert.rejects(finished, code('gone'))
-    else await finished
-    assert.equal((await store.get('a'))?.completed, isLost ? undefined : true)
-  }
-})

@@ -11,6 +11,7 @@ const plain: ObjectUpload = {
   revision: 'r',
   multipartId: null,
   nextPart: 1,
+  surplus: [],
   stored: false,
   tailBytes: 0,
   rest: nothing,

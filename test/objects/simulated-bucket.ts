@@ -9,6 +9,8 @@ export interface SimulatedOptions {
   readonly limits?: Partial<BucketLimits>
   /** Keeps no bytes of parts and of objects made of them, only their sizes; reading those gives zeros. */
   readonly sizesOnly?: boolean
+  /** Whether it completes no multipart unless all of its parts are named, as Ceph's gateway. */
+  readonly wantsEveryPart?: boolean
   /** Whether it takes parts while they are filled; told of the bytes that have come of one. What it throws ends the call. */
   readonly streams?: (partNumber: number, bytes: number) => void | Promise<void>
   /** Called before each call takes effect; what it throws is what the call throws. */
@@ -47,7 +49,7 @@ export const s3Limits: BucketLimits = {
 }
 
 export function simulatedBucket(options: SimulatedOptions = {}): SimulatedBucket {
-  const { sizesOnly = false, before, after } = options
+  const { sizesOnly = false, wantsEveryPart = false, before, after } = options
   const limits = { ...s3Limits, ...options.limits }
   const objects = new Map<string, Stored>()
   const open: SimulatedBucket['open'] = new Map()
@@ -139,13 +141,26 @@ export function simulatedBucket(options: SimulatedOptions = {}): SimulatedBucket
       },
     }),
     copyPart: ({ key, multipartId }, partNumber, source, { signal }) =>
-      call('copyPart', key, signal, () => {
-        const object = objects.get(source.key)
-        if (object === undefined) throw new StoreError('corrupt', `no object ${source.key}`)
-        return putPart(multipartId, partNumber, bytesOf(object).subarray(source.range.start, source.range.end))
-      }),
+      call(
+        'copyPart',
+        key,
+        signal,
+        () => {
+          const object = objects.get(source.key)
+          if (object === undefined) throw new StoreError('corrupt', `no object ${source.key}`)
+          return putPart(multipartId, partNumber, bytesOf(object).subarray(source.range.start, source.range.end))
+        },
+        partNumber,
+      ),
     complete: ({ key, multipartId }, parts, headers, { signal }) =>
       call('complete', key, signal, () => complete({ key, multipartId }, parts, headers)),
+    parts: ({ key, multipartId }, { signal }) =>
+      call('parts', key, signal, () => {
+        const parts = open.get(multipartId)?.parts
+        if (parts === undefined) return null
+        const listed = [...parts].map(([partNumber, { version, size }]) => ({ partNumber, etag: version, size }))
+        return listed.sort((a, b) => a.partNumber - b.partNumber)
+      }),
     abort: ({ key, multipartId }, { signal }) => call('abort', key, signal, () => void open.delete(multipartId)),
     async *multiparts(prefix, { signal }) {
       await call('multiparts', prefix, signal, () => {})
@@ -180,6 +195,7 @@ export function simulatedBucket(options: SimulatedOptions = {}): SimulatedBucket
       return part?.version === etag ? part : null
     })
     if (parts.some((part) => part === null) || parts.length === 0) return 'invalid'
+    if (wantsEveryPart && parts.length < multipart.parts.size) return 'invalid'
     const found = parts.filter((part) => part !== null)
     const uneven = found.slice(0, -1).some(({ size }) => size < limits.minPartBytes)
     if (uneven) throw new StoreError('unavailable', 'EntityTooSmall')

@@ -35,13 +35,18 @@ export function setup(
 }
 
 /** A bucket in which the first call that `matches` waits, and what makes it go on. */
-export function paused(matches: (call: string, key: string) => boolean, options: ObjectStoreOptions = {}) {
+export function paused(
+  matches: (call: string, key: string, partNumber: number) => boolean,
+  options: ObjectStoreOptions = {},
+  more: Omit<SimulatedOptions, 'before'> = {},
+) {
   const reached = gate()
   const resumed = gate()
   let hit = false
   const simulated: SimulatedOptions = {
-    async before(call, key) {
-      if (hit || !matches(call, key)) return
+    ...more,
+    async before(call, key, partNumber) {
+      if (hit || !matches(call, key, partNumber)) return
       hit = true
       reached.open()
       await resumed.opened

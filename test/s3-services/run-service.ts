@@ -3,6 +3,7 @@ import { checks, conformance, nodeFetch } from '../buckets/s3-server.ts'
 import { runOnServer } from '../run-on-server.ts'
 import type { S3Server } from '../servers/s3.ts'
 import { s3StoreOf } from '../servers/stores.ts'
+import { surplusParts } from './surplus.ts'
 
 /** @param start Resolves to null where the service is not installed. */
 export async function runService(name: string, start: () => Promise<S3Server | null>): Promise<void> {
@@ -11,4 +12,5 @@ export async function runService(name: string, start: () => Promise<S3Server | n
   if (server === null) return
   await conformance(server, nodeFetch)
   await checks(server)
+  await surplusParts(server)
 }
