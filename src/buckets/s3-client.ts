@@ -14,6 +14,11 @@ export interface S3Client {
   readonly address: S3Address
   /** Whether what is sent may be a stream. */
   readonly sendsStreams: boolean
+  /**
+   * Whether the service takes what it got of a body for all of it where the connection ends. Versity's does, which is
+   * known from its first answer on.
+   */
+  readonly takesCutBodies: boolean
   /** The answer to a request. Anything but a success has been read and is `refusal`. */
   readonly send: (request: S3Request) => Promise<Answer>
   /** As `send`, where the answer is a document: its root element, whatever failed while it was sent in `refusal`. */
@@ -30,6 +35,8 @@ export interface S3Request {
   readonly query?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string | undefined>>
   readonly body?: Uint8Array | string
+  /** Whether the body's hash is signed, so that nothing else is stored. @default as the option `checksum` says */
+  readonly hashed?: boolean
   /** Instead of it, where the client `sendsStreams`. */
   readonly stream?: PartBody
   readonly signal: AbortSignal
@@ -49,6 +56,7 @@ export function s3Client(options: S3Options): S3Client {
   const name = `s3://${bucket}/${prefix}`
   const source = credentialSource(options.credentials, name)
   const asked = { name, bucket, region: address.region }
+  let takesCutBodies = false
   let signingKeys = new Map<string, ArrayBuffer>()
 
   async function sign(request: S3Request, credentials: S3Credentials): Promise<AwsV4Signer> {
@@ -56,7 +64,8 @@ export function s3Client(options: S3Options): S3Client {
     for (const [header, value] of Object.entries(request.headers ?? {})) {
       if (value !== undefined) headers.set(header, value)
     }
-    if (checksum === 'sha256') headers.set('x-amz-content-sha256', await sha256(request.body ?? ''))
+    if (checksum === 'sha256' || request.hashed === true)
+      headers.set('x-amz-content-sha256', await sha256(request.body ?? ''))
     // One per day and pair of credentials.
     if (signingKeys.size > 10) signingKeys = new Map()
     const signer = new AwsV4Signer({
@@ -87,6 +96,7 @@ export function s3Client(options: S3Options): S3Client {
       const init: S3RequestInit = { method: request.method, headers, redirect: 'manual', signal, ...body, ...stream }
       // Not kept: a stub put in place of the global one is to be seen.
       const response = await (options.fetch ?? globalThis.fetch)(url.href, init)
+      takesCutBodies ||= response.headers.get('server') === 'VERSITYGW'
       const refusal = response.ok ? null : await readRefusal(response)
       return {
         response,
@@ -125,7 +135,17 @@ export function s3Client(options: S3Options): S3Client {
 
   // The hash of what is still to come cannot be signed.
   const sendsStreams = options.fetch?.sendsStreams === true && checksum === undefined
-  return { name, address, sendsStreams, send, ask, receive }
+  return {
+    name,
+    address,
+    sendsStreams,
+    get takesCutBodies() {
+      return takesCutBodies
+    },
+    send,
+    ask,
+    receive,
+  }
 }
 
 /** A key as it stands in a path: everything encoded but RFC 3986's unreserved characters and slashes. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, request as openRequest, type IncomingHttpHeaders } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { describe, test, type TestContext } from 'node:test'
 import { azure, type Dialect, gcs, s3 } from './storage-dialects.ts'
 import { type Planned, randomFaults } from './storage-faults.ts'
@@ -97,6 +97,27 @@ void describe('a storage proxy', () => {
     })
     proxy.reset()
     assert.deepEqual([proxy.counts, proxy.bytes, proxy.requests], [{}, { sent: 0, received: 0 }, []])
+  })
+
+  void test('an answer to a request of which the storage reads no body: it comes back, and so does the next', async (t) => {
+    const storage = createTcpServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', () => {
+        socket.pause()
+        socket.write('HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone')
+      })
+    }).listen(0, '127.0.0.1')
+    await once(storage, 'listening')
+    const { port } = storage.address() as AddressInfo
+    const proxy = await startStorageProxy(port, { dialect: s3 })
+    t.after(async () => {
+      await proxy.close()
+      storage.close()
+    })
+    for (let n = 0; n < 3; n++) {
+      const answer = await put(proxy, 64 * MiB)
+      assert.deepEqual([answer.status, await answer.text()], [404, 'none'])
+    }
   })
 
   void test('a large body in many chunks and a large answer arrive whole', async (t) => {

@@ -190,7 +190,12 @@ async function ask(
     upstream.once('close', () => reject(new Broken()))
   })
   // Whoever awaits it hears of it; until then it is nobody's.
-  answered.catch(() => undefined)
+  const early = answered.then(
+    (answer) => answer,
+    () => null,
+  )
+  let isAnswered = false
+  void early.then(() => (isAnswered = true))
   res.once('close', () => {
     if (!res.writableFinished) upstream.destroy()
   })
@@ -199,24 +204,27 @@ async function ask(
     fault?.is === 'reset-request' ? Math.floor(Number(req.headers['content-length'] ?? 0) * fault.after) : null
   const paced = pacer(link, fault)
   let passed = 0
+  let isCut = false
   try {
     if (pass === 0) throw new Broken()
     for await (const chunk of chunks(req)) {
       const part = pass === null ? chunk : chunk.subarray(0, pass - passed)
       await paced(part.length)
       passed += part.length
-      // A storage may answer, and hang up, without having read everything: the rest is for nobody.
-      if (!upstream.destroyed) {
+      // A storage may answer without having read everything, hanging up or not: the rest is for nobody.
+      if (!upstream.destroyed && !isAnswered) {
         link.bytes.sent += part.length
-        if (!upstream.write(part)) await writable(upstream)
-      }
+        if (!upstream.write(part)) await Promise.race([writable(upstream), early])
+      } else isCut = true
       if (pass !== null && passed >= pass) throw new Broken()
     }
   } catch (error) {
     upstream.destroy()
     throw error
   }
-  upstream.end()
+  if (!isCut) upstream.end()
+  // It would be waiting for the rest.
+  else void early.then((answer) => answer?.once('close', () => upstream.destroy()))
   return answered
 }
 
