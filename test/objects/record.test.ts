@@ -44,6 +44,9 @@ test('record: read as it was written, whatever the fields and the tail; the size
           metadata,
           expiresAt: n || null,
           multipartId: stored ? null : `m ${n}`,
+          surplus: stored
+            ? []
+            : Array.from({ length: n % 3 }, (_, i) => ({ number: 1 + 2 * i, size: 9, etag: `"${i}"` })),
           tailBytes: tail.byteLength,
           rest: { parts, tail },
         }
@@ -83,6 +86,16 @@ test('record: a field that is missing, of another kind or at odds with the other
     [{ completed: true }],
     [{ stored: true }],
     [{ fileloft: 2 }],
+    [{ surplus: 5 }],
+    [{ surplus: [[5, 'x'], [5]] }],
+    [
+      {
+        surplus: [
+          [5, 'x', 3],
+          [5, 'x', 2],
+        ],
+      },
+    ],
     [{ concat: { type: 'other' } }],
     [{ concat: { type: 'final', value: 'x', partials: [1] } }],
     [{ offset: 5 }, [[5]]],
