@@ -1,10 +1,11 @@
 /** How the command ends. */
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { connect } from 'node:http2'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { cli, createUpload, startCli, temporaryDirectory, tus } from './cli-support.ts'
 import { startReceiver } from './hooks/receiver.ts'
@@ -78,6 +79,28 @@ test('an unhandled rejection is logged as fatal and ends the process with 1', as
   assert.match(JSON.stringify(fatal['err']), /boom/)
 })
 
+test('an unhandled rejection while the last lines of the log are read: standard error tells it, exit code 1', async () => {
+  using directory = temporaryDirectory()
+  const bomb = join(directory.path, 'bomb.mjs')
+  writeFileSync(bomb, `process.on('SIGUSR2', () => void Promise.reject(new Error('boom')))`)
+  await using server = await startCli({
+    FILELOFT_DATA_DIR: directory.path,
+    FILELOFT_WORKERS: '1',
+    NODE_OPTIONS: `--import=${bomb}`,
+  })
+  const { stdout, stderr } = server.process
+  stdout?.pause()
+  const path = 'a'.repeat(8000)
+  for (let count = 0; count < 40; count++) await fetch(`${server.origin}/${path}`)
+  server.process.kill('SIGTERM')
+  // Nothing tells from outside that the last lines are waited for; one that came too early would be in the log.
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  server.process.kill('SIGUSR2')
+  assert.match(String(await once(stderr!, 'data')), /unexpected failure: boom/)
+  stdout?.resume()
+  assert.equal(await server.exit, 1)
+})
+
 test('SIGTERM while nobody reads the log: the process ends all the same, by the signal', async () => {
   using directory = temporaryDirectory()
   for (const workers of ['1', '2']) {
@@ -94,7 +117,7 @@ test('SIGTERM while nobody reads the log: the process ends all the same, by the 
   }
 })
 
-test('a second SIGTERM while the log is read bit by bit: the process ends within seconds, by the signal', async () => {
+test('SIGTERM while the log is read bit by bit: the process ends within seconds, by the signal', async () => {
   using directory = temporaryDirectory()
   await using server = await startCli({ FILELOFT_DATA_DIR: directory.path, FILELOFT_WORKERS: '1' })
   const { stdout } = server.process
@@ -104,7 +127,6 @@ test('a second SIGTERM while the log is read bit by bit: the process ends within
   for (let count = 0; count < 250; count++) await fetch(`${server.origin}/${path}`)
   const reading = setInterval(() => void stdout?.once('data', () => void stdout.pause()).resume(), 1_000)
   const started = performance.now()
-  server.process.kill('SIGTERM')
   server.process.kill('SIGTERM')
   const ended = await once(server.process, 'exit')
   clearInterval(reading)
@@ -118,15 +140,24 @@ const unshare = ['unshare', '-Urfp', '--kill-child']
 const own = spawnSync('unshare', ['-Urfp', 'true']).status === 0
 const alone = own ? {} : { skip: 'needs unshare of util-linux, and the right to make namespaces' }
 
-test('SIGTERM to the first process of a container while nobody reads the log: it ends', alone, async () => {
+test('SIGTERM to the first process of a container while nobody reads its outputs: it ends', alone, async () => {
   using directory = temporaryDirectory()
-  // Both outputs have one reader, as in a container.
-  const child = spawn('sh', ['-c', 'exec "$@" 2>&1', 'sh', ...unshare, process.execPath, cli], {
+  // What ends the process writes to standard error, which is full here.
+  const full = join(directory.path, 'full')
+  execFileSync('mkfifo', [full])
+  const fd = openSync(full, constants.O_RDWR | constants.O_NONBLOCK)
+  assert.throws(() => {
+    for (;;) writeSync(fd, Buffer.alloc(4096))
+  }, /EAGAIN/)
+  const child = spawn('sh', ['-c', `exec "$@" 2>'${full}'`, 'sh', ...unshare, process.execPath, cli], {
     env: { ...inherited, FILELOFT_BIND: '127.0.0.1:0', FILELOFT_WORKERS: '1', FILELOFT_DATA_DIR: directory.path },
     stdio: ['ignore', 'pipe', 'ignore'],
   })
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  const { address } = JSON.parse(String(line)) as { address: string }
+  const { address } = await new Promise<{ address: string }>((resolve) => {
+    createInterface(child.stdout).on('line', (line) => {
+      if (line.includes('"listening"')) resolve(JSON.parse(line) as { address: string })
+    })
+  })
   child.stdout.pause()
   const path = 'a'.repeat(8000)
   for (let count = 0; count < 40; count++) await fetch(`${address}/${path}`)
@@ -140,6 +171,7 @@ test('SIGTERM to the first process of a container while nobody reads the log: it
   }, 9_000)
   await once(child, 'exit')
   clearTimeout(late)
+  closeSync(fd)
   assert.equal(isLate, false)
 })
 

@@ -1,12 +1,14 @@
 /** The log where it cannot be written as fast as it comes, or not at all. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type LogOutput, openLogOutput } from '../src/node/log-output.ts'
+import { createLogs } from '../src/node/logger.ts'
 import { temporaryDirectory } from './cli-support.ts'
+import { inherited } from './support/environment.ts'
 
 const linux = process.platform === 'linux' ? {} : { skip: 'needs /dev/full' }
 
@@ -162,8 +164,9 @@ test('a full disk: what is logged is lost and not kept, and nobody waits for it'
     await output.flush()
   }
   output.write(lines(0, 20))
-  output.flushNow()
   assert.deepEqual(lost, [], 'there is nowhere to tell it')
+  output.flushNow()
+  assert.deepEqual(lost, [1000], 'tried at the end')
   closeSync(fd)
 })
 
@@ -187,4 +190,52 @@ test('a line that broke off for want of space: the next one begins on a line of 
   await output.flush()
   assert.equal(pipe.read(), 'fir\nfourth\n')
   assert.deepEqual(lost, [3])
+})
+
+test('the log of a process with a slow reader: each line is there, or counted as lost', async () => {
+  using pipe = openPipe()
+  const logs = createLogs({ filter: [], format: 'json', colors: false, fd: pipe.fd })
+  let written = 0
+  let text = ''
+  for (let round = 0; round < 60; round++) {
+    for (let count = 0; count < 200; count++)
+      logs.server.info({ n: written++, x: 'x'.repeat((written * 37) % 4000) }, 'line')
+    text += pipe.read(4000)
+    await delay(2)
+  }
+  let isDone = false
+  const done = logs.end().then(() => (isDone = true))
+  while (!isDone) {
+    text += pipe.read()
+    await new Promise(setImmediate)
+  }
+  await done
+  text += pipe.read()
+  const found = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { msg: string; n?: number; lines?: number })
+  const told = found.filter(({ msg }) => msg.startsWith('lines of the log are lost'))
+  assert.ok(told.length > 0 && told.length < 5, `told ${told.length} times`)
+  const lost = told.reduce((sum, { lines: count = 0 }) => sum + count, 0)
+  assert.equal(found.filter(({ msg }) => msg === 'line').length + lost, written)
+})
+
+test('a process that ends by itself while the thread pool is busy: the last lines are written', () => {
+  const logger = new URL('../src/node/logger.ts', import.meta.url).href
+  const { stdout } = spawnSync(
+    process.execPath,
+    [
+      '--input-type=module',
+      '-e',
+      `import { pbkdf2 } from 'node:crypto'
+       import { createLogs } from '${logger}'
+       process.on('exit', () => {
+         for (let n = 0; n < 8; n++) pbkdf2('a', 'b', 100_000, 64, 'sha512', () => {})
+       })
+       createLogs({ filter: [], format: 'json', colors: false, fd: 1 }).server.info('the last line')`,
+    ],
+    { encoding: 'utf8', env: inherited },
+  )
+  assert.match(stdout, /"msg":"the last line"/)
 })

@@ -1,5 +1,3 @@
-import fs from 'node:fs'
-import { devNull } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { combineHooks } from '../combine.ts'
 import { type CommandLine, type Config, ConfigError, readCommandLine, widenThreadPool } from './config.ts'
@@ -65,6 +63,8 @@ async function serve(config: Config): Promise<void> {
     dying = true
     process.exitCode = 1
     logs.server.fatal({ err: error }, 'unexpected failure')
+    // The log takes nothing any more while its last lines are read.
+    if (leaving) complain(`unexpected failure: ${messageOf(error)}`)
     void leave(logs, 1, 'SIGKILL')
   }
   process.on('uncaughtException', die).on('unhandledRejection', die)
@@ -103,18 +103,20 @@ async function serve(config: Config): Promise<void> {
 const patienceMs = 2_000
 const mostPatienceMs = 5_000
 
+let leaving = false
+
 /** Ends the process: with the code, or by the signal where nobody reads the log. */
 async function leave(logs: Logs, code: number, signal: NodeJS.Signals): Promise<void> {
+  leaving = true
   if (await Promise.race([logs.end(patienceMs), delay(mostPatienceMs, false)])) process.exit(process.exitCode ?? code)
-  // A write that waits for its reader cannot be given up, and `exit` would wait for it.
+  // `exit` would wait for a write that waits for its reader, and that cannot be given up.
   process.removeAllListeners(signal)
   process.kill(process.pid, signal)
   // The first process of a container, where that is no init, takes no signal from itself.
   setTimeout(() => {
-    // `abort` first writes a stack to standard error, which may have the same reader as the log.
-    fs.closeSync(2)
-    // At once, before that number is a file's of somebody else.
-    fs.openSync(devNull, 'w')
+    // `abort` first writes a stack to standard error, which may be a pipe that nobody reads: Node sees to it that
+    // writing to one waits for nobody, once the stream is asked for.
+    void process.stderr
     process.abort()
   }, 1_000)
 }

@@ -11,8 +11,11 @@ export interface LogOutput {
   flush(patienceMs?: number): Promise<boolean>
   /** Takes no more lines: as long as some keep coming, a slow reader would keep the process from its end. */
   end(): void
-  /** Writes at once what waits, for a process that ends. */
-  flushNow(): void
+  /**
+   * Writes at once what waits, for a process that ends.
+   * @param last Writes what has not come here yet.
+   */
+  flushNow(last?: () => void): void
 }
 
 export interface LogOutputOptions {
@@ -52,11 +55,13 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   let isLineOpen = false
   let isGone = false
   let isEnded = false
-  /** How many are lost is told even then. */
+  /** How many are lost is told even then, and where there is no room. */
   let isTelling = false
+  /** The process ends: what would be written in the background may never be. */
+  let isHeld = false
 
   function next(): void {
-    if (isWriting || pausing !== null) return
+    if (isHeld || isWriting || pausing !== null) return
     const lines = first()
     if (lines === undefined) {
       for (const done of waiters.splice(0)) done()
@@ -105,6 +110,11 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
     isBegun = count < lines.byteLength
     if (isBegun) replaceFirst(lines.subarray(count))
     else removeFirst()
+    // Not at once: what is told then, and lines with it, would find no room, and be lost in turn.
+    if (size <= mostBytes / 2) tellLost()
+  }
+
+  function tellLost(): void {
     if (lost === 0) return
     const before = lost
     lost = 0
@@ -125,7 +135,7 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
   return {
     write(lines) {
       if (isGone || (isEnded && !isTelling)) return
-      if (size + lines.byteLength > mostBytes) lost += countLines(lines)
+      if (!isTelling && size + lines.byteLength > mostBytes) lost += countLines(lines)
       else {
         size += lines.byteLength
         waiting.push(lines)
@@ -151,7 +161,11 @@ export function openLogOutput({ fd, onLost, mostBytes = 16 * 1024 * 1024 }: LogO
     end() {
       isEnded = true
     },
-    flushNow() {
+    flushNow(last) {
+      isHeld = true
+      last?.()
+      tellLost()
+      isHeld = false
       const until = performance.now() + lastMs
       if (!isWriting && !isBegun && isLineOpen) waiting.unshift(lineEnd)
       // What is being written goes on by itself.

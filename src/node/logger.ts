@@ -40,8 +40,7 @@ export function createLogs({ filter, format, colors, fd }: LogOptions): Logs {
   const stream = format === 'json' ? lines : pretty(lines, colors)
   const loggers = createLoggers(filter, stream)
   process.once('exit', () => {
-    lines.flush()
-    output.flushNow()
+    output.flushNow(() => lines.flush())
   })
   return {
     ...loggers,
