@@ -96,7 +96,8 @@ test('an unhandled rejection while the last lines of the log are read: standard 
   // Nothing tells from outside that the last lines are waited for; one that came too early would be in the log.
   await new Promise((resolve) => setTimeout(resolve, 500))
   server.process.kill('SIGUSR2')
-  assert.match(String(await once(stderr!, 'data')), /unexpected failure: boom/)
+  const told: unknown[] = await Promise.race([once(stderr!, 'data'), once(server.process, 'exit')])
+  assert.match(String(told[0]), /unexpected failure: boom/)
   stdout?.resume()
   assert.equal(await server.exit, 1)
 })
