@@ -155,6 +155,32 @@ suite('S3, objects', () => {
     assert.equal(asked.filter(({ method }) => method === 'PUT').length, 4)
   })
 
+  test('If-Match refused without quotes after another put has found that they are wanted: sent again with them', async () => {
+    const first = Promise.withResolvers<void>()
+    let count = 0
+    const { bucket, asked } = scripted(async ({ method, url, headers }) => {
+      const isFirst = url.endsWith('/first')
+      if (method === 'GET') return answer(206, 'x', { etag: '"2"', 'content-range': 'bytes 0-0/5' })
+      // The first one is answered when the second one, refused in passing, is sent without them.
+      if (isFirst) await first.promise
+      else if (++count === 2) {
+        first.resolve()
+        await one
+      }
+      const isTaken = isFirst || count === 3
+      return isTaken && headers.get('if-match')?.startsWith('"') ? stored('"new"') : refuse(412, 'PreconditionFailed')
+    })
+    const one = bucket.put('first', bytes, { ifMatch: '"1"' }, options)
+    const second = bucket.put('second', bytes, { ifMatch: '"2"' }, options)
+    assert.deepEqual(await Promise.all([one, second]), ['"new"', '"new"'])
+    assert.deepEqual(
+      asked
+        .filter(({ method, url }) => method === 'PUT' && url.endsWith('/second'))
+        .map((put) => put.headers.get('if-match')),
+      ['"2"', '2', '"2"'],
+    )
+  })
+
   test('If-Match refused for another version, nothing known yet: null, nothing written', async () => {
     const { bucket, asked } = scripted(({ method }) =>
       method === 'GET' ? answer(206, 'x', { etag: '"new"', 'content-range': 'bytes 0-0/5' }) : refuse(412, 'X'),
