@@ -14,11 +14,6 @@ export interface S3Client {
   readonly address: S3Address
   /** Whether what is sent may be a stream. */
   readonly sendsStreams: boolean
-  /**
-   * Whether the service takes what it got of a body for all of it where the connection ends. Versity's does, which is
-   * known from its first answer on.
-   */
-  readonly takesCutBodies: boolean
   /** The answer to a request. Anything but a success has been read and is `refusal`. */
   readonly send: (request: S3Request) => Promise<Answer>
   /** As `send`, where the answer is a document: its root element, whatever failed while it was sent in `refusal`. */
@@ -35,8 +30,6 @@ export interface S3Request {
   readonly query?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string | undefined>>
   readonly body?: Uint8Array | string
-  /** Whether the body's hash is signed, so that nothing else is stored. @default as the option `checksum` says */
-  readonly hashed?: boolean
   /** Instead of it, where the client `sendsStreams`. */
   readonly stream?: PartBody
   readonly signal: AbortSignal
@@ -56,6 +49,10 @@ export function s3Client(options: S3Options): S3Client {
   const name = `s3://${bucket}/${prefix}`
   const source = credentialSource(options.credentials, name)
   const asked = { name, bucket, region: address.region }
+  /**
+   * Whether the service takes what it got of a body for all of it where the connection ends, unless it knows the hash:
+   * a record cut short would take the place of a whole one. Versity's does, known from its first answer on.
+   */
   let takesCutBodies = false
   let signingKeys = new Map<string, ArrayBuffer>()
 
@@ -64,8 +61,8 @@ export function s3Client(options: S3Options): S3Client {
     for (const [header, value] of Object.entries(request.headers ?? {})) {
       if (value !== undefined) headers.set(header, value)
     }
-    if (checksum === 'sha256' || request.hashed === true)
-      headers.set('x-amz-content-sha256', await sha256(request.body ?? ''))
+    const isHashed = checksum === 'sha256' || (takesCutBodies && request.stream === undefined)
+    if (isHashed) headers.set('x-amz-content-sha256', await sha256(request.body ?? ''))
     // One per day and pair of credentials.
     if (signingKeys.size > 10) signingKeys = new Map()
     const signer = new AwsV4Signer({
@@ -139,9 +136,6 @@ export function s3Client(options: S3Options): S3Client {
     name,
     address,
     sendsStreams,
-    get takesCutBodies() {
-      return takesCutBodies
-    },
     send,
     ask,
     receive,

@@ -70,7 +70,8 @@ export async function listParts(
   missing: readonly string[],
   signal: AbortSignal,
 ): Promise<Part[] | null> {
-  const parts: Part[] = []
+  const parts = new Map<number, Part>()
+  let asked = ''
   for (let from: Record<string, string> = {}; ;) {
     const query = { uploadId: multipartId, 'max-parts': '1000', ...from }
     const request = { action: 'ListParts', method: 'GET', key, query, signal } as const
@@ -80,12 +81,15 @@ export async function listParts(
     for (const entry of elementsOf(document, 'Part')) {
       const partNumber = count(textOf(entry, 'PartNumber'), client.name)
       const etag = required(textOf(entry, 'ETag'), 'ETag', client.name)
-      parts.push({ partNumber, etag, size: count(textOf(entry, 'Size'), client.name) })
+      parts.set(partNumber, { partNumber, etag, size: count(textOf(entry, 'Size'), client.name) })
     }
-    if (textOf(document, 'IsTruncated') !== 'true') return parts
-    from = {
-      'part-number-marker': required(textOf(document, 'NextPartNumberMarker'), 'NextPartNumberMarker', client.name),
+    if (textOf(document, 'IsTruncated') !== 'true') {
+      return [...parts.values()].sort((one, other) => one.partNumber - other.partNumber)
     }
+    const marker = textOf(document, 'NextPartNumberMarker')
+    // Else it would give the same page for ever.
+    from = { 'part-number-marker': required(marker === asked ? '' : marker, 'NextPartNumberMarker', client.name) }
+    asked = marker
   }
 }
 

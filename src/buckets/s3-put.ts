@@ -43,8 +43,6 @@ export function conditionalPuts(client: S3Client, allowUnfenced: boolean): Puts 
             }),
           },
           body: bytes,
-          // A record that is cut short would take the place of one that is whole.
-          ...(client.takesCutBodies && ifMatch !== undefined && { hashed: true }),
           signal,
         })
         if (refusal === null) {

@@ -1,7 +1,7 @@
 import { StoreError } from '../errors.ts'
 import { type Engine, lostMultipart, multipartOf, overtaken, readRecord, restOf } from './engine.ts'
 import { type ObjectUpload, sizeOf } from './record.ts'
-import { assembleAmongOthers } from './surplus.ts'
+import { withoutSurplus } from './surplus.ts'
 
 /**
  * Makes the finished object out of an upload's bytes, which are all there. Done again after a crash it finds the object
@@ -21,7 +21,7 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<Ob
   }
   if (upload.multipartId === null) throw new StoreError('corrupt', `${upload.id} has parts of no multipart`)
   const multipart = multipartOf(engine, upload, upload.multipartId)
-  if (upload.surplus.length > 0) return assembleAmongOthers(engine, upload, multipart, parts)
+  if (upload.surplus.length > 0) return assemble(engine, await withoutSurplus(engine, upload, multipart, parts))
   const all = [...parts]
   if (tail.byteLength > 0) {
     // The last part may be small.
@@ -32,7 +32,9 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<Ob
   }
   const named = all.map(({ number, ...part }) => ({ ...part, partNumber: number }))
   const outcome = await calls.complete(multipart, named, headers)
-  if (outcome === 'invalid' && calls.parts !== null) return assembleAmongOthers(engine, upload, multipart, all)
+  if (outcome === 'invalid' && calls.parts !== null) {
+    return assemble(engine, await withoutSurplus(engine, upload, multipart, all))
+  }
   if (outcome !== 'completed') return recognise(engine, upload)
   if (engine.limits.completesExactly && sizeOf({ parts, tail }) === upload.offset) return upload
   const object = await calls.head(key)

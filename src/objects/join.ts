@@ -58,7 +58,7 @@ interface PlannedPart {
 }
 
 /** Sends the parts, several at a time. After a failure no further one begins, and none is on its way any more. */
-async function sendParts(
+export async function sendParts(
   engine: Engine,
   multipart: Multipart,
   pieces: readonly Piece[],

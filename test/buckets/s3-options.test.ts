@@ -239,17 +239,16 @@ suite('S3, credentials', () => {
     assert.equal((await failure(fixed.delete('k', options))).transient, false)
   })
 
-  test('a service that takes cut bodies (Versity): what replaces something is hashed, nothing else', async () => {
+  test('a service that takes cut bodies (Versity): what is sent is hashed once that is known', async () => {
     const { bucket, asked } = scripted(() => answer(200, null, { etag: '"1"', server: 'VERSITYGW' }))
     const body = new TextEncoder().encode('hello')
     await bucket.put('k', body, { ifNoneMatch: '*' }, options)
     await bucket.put('k', body, { ifMatch: '"1"' }, options)
-    await bucket.put('k', body, { ifNoneMatch: '*' }, options)
     await bucket.putPart(multipart, 1, body, options)
     const hello = '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824'
     assert.deepEqual(
       asked.map(({ headers }) => headers.get('x-amz-content-sha256')),
-      ['UNSIGNED-PAYLOAD', hello, 'UNSIGNED-PAYLOAD', 'UNSIGNED-PAYLOAD'],
+      ['UNSIGNED-PAYLOAD', hello, hello],
     )
   })
 

@@ -3,9 +3,10 @@
  * process, however this one ends, and it keeps this one from nothing.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer, Socket } from 'node:net'
+import { createServer, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -177,11 +178,21 @@ function keepWaiting(child: ChildProcess, wait: boolean): void {
   for (const handle of child.stdio) if (handle instanceof Socket) handle[wait ? 'ref' : 'unref']()
 }
 
+/**
+ * A port that is free, and stays so until its server listens, or listens again after a crash: the system gives those
+ * from 32768 on to whoever asks for any, clients included.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(10_000, 32_768)
+    const server = createServer().listen(port, '127.0.0.1')
+    try {
+      await once(server, 'listening')
+    } catch {
+      continue
+    }
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }

@@ -10,6 +10,7 @@ import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { freePort } from '../servers/program.ts'
 import { inherited } from './environment.ts'
 
 export interface ServerOptions {
@@ -82,10 +83,12 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const cleanUp = async () => {
     if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
   }
-  let current = await launch(options, env, dataDir, options.port ?? 0, log).catch(async (error: unknown) => {
-    await cleanUp()
-    throw error
-  })
+  let current = await launch(options, env, dataDir, options.port ?? (await freePort()), log).catch(
+    async (error: unknown) => {
+      await cleanUp()
+      throw error
+    },
+  )
   const { port } = current
 
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {

@@ -222,6 +222,7 @@ async function ask(
     upstream.destroy()
     throw error
   }
+  isCut ||= isAnswered
   if (!isCut) upstream.end()
   // It would be waiting for the rest.
   else void early.then((answer) => answer?.once('close', () => upstream.destroy()))
