@@ -41,7 +41,7 @@ export async function withoutSurplus(
       const listed = (await calls.parts?.(multipart)) ?? null
       // Somebody else has come as far as the object.
       if (listed === null) break
-      counted = asListed(counted, found.nextPart, listed)
+      counted = asListed(counted, upload.nextPart, listed)
       found = await recordSurplus(engine, found, multipart, counted, listed)
     }
     const outcome = await calls.complete(multipart, inOrder(counted, found.surplus), engine.headersOf(found))
@@ -57,8 +57,9 @@ export async function withoutSurplus(
 /** Somebody else may have sent the tail of the same record, too, and got another ETag for it. */
 function asListed(parts: readonly StoredPart[], nextPart: number, listed: readonly Part[]): readonly StoredPart[] {
   return parts.map((part) => {
+    if (part.number < nextPart) return part
     const other = listed.find(({ partNumber, size }) => partNumber === part.number && size === part.size)
-    return part.number < nextPart || other === undefined ? part : { ...part, etag: other.etag }
+    return { ...part, etag: other?.etag ?? part.etag }
   })
 }
 
