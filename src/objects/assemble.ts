@@ -33,7 +33,8 @@ export async function assemble(engine: Engine, upload: ObjectUpload): Promise<Ob
   const named = all.map(({ number, ...part }) => ({ ...part, partNumber: number }))
   const outcome = await calls.complete(multipart, named, headers)
   if (outcome === 'invalid' && calls.parts !== null) {
-    return assemble(engine, await withoutSurplus(engine, upload, multipart, all))
+    const moved = await withoutSurplus(engine, upload, multipart, all)
+    return moved === upload ? recognise(engine, upload) : assemble(engine, moved)
   }
   if (outcome !== 'completed') return recognise(engine, upload)
   if (engine.limits.completesExactly && sizeOf({ parts, tail }) === upload.offset) return upload

@@ -181,7 +181,10 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
 
     async terminate(upload) {
       recent.drop(upload.id)
-      await remove(present(upload))
+      const now = present(upload)
+      // Else somebody could be about to move its parts to another multipart (surplus.ts), and make an object of that.
+      const isFenced = calls.parts === null || now.multipartId === null || now.stored
+      await remove(isFenced ? now : await commit(engine, now, {}, await restOf(engine, now)))
       // Last: what was only half removed can be removed once more.
       await calls.delete(keys.record(upload.id))
     },

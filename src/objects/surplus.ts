@@ -25,7 +25,7 @@ const mostLooks = 3
 /**
  * Moves the parts that count to a multipart without others.
  * @param parts All that counts. Of those the record does not name, which hold its tail, the storage may have a later one.
- * @returns the upload as its record is then.
+ * @returns the upload as its record is then; as it was where there is no such multipart any more.
  */
 export async function withoutSurplus(
   engine: Engine,

@@ -7,7 +7,8 @@ import { type SimulatedBucket, simulatedBucket, type SimulatedOptions } from './
  * finished object can be named once more. Nothing but the record keeps two processes apart.
  */
 export function blocksBucket(options: SimulatedOptions = {}): SimulatedBucket {
-  const simulated = simulatedBucket({
+  // Its blocks are not listed.
+  const { parts: _, ...simulated } = simulatedBucket({
     ...options,
     limits: { minPartBytes: 1, partsReplace: false, completesExactly: true, ...options.limits },
   })

@@ -129,6 +129,29 @@ test('removed by another server before what was copied is completed: no object c
   assert.deepEqual([[...bucket.objects.keys()], bucket.open.size], [[], 0])
 })
 
+test('removed by a server that has read the record before what was copied is named: no object comes back', async () => {
+  const { bucket, store } = setup({ wantsEveryPart: true })
+  await begin(store)
+  const remover = another(bucket)
+  const read = await get(remover, 'a')
+  const slow = pausing(bucket, 'complete', 3)
+  const former = finishOnce(slow.store)
+  await slow.reached
+  await assert.rejects(remover.terminate(read), code('lock_lost'))
+  await remover.terminate(await get(remover, 'a'))
+  slow.resume()
+  await assert.rejects(former, code('lock_lost'))
+  assert.deepEqual([[...bucket.objects.keys()], bucket.open.size], [[], 0])
+})
+
+test('completion is refused of a multipart that is not there: gone, and not tried for ever', async () => {
+  const { bucket, store } = setup()
+  bucket.complete = () => Promise.resolve('invalid')
+  await begin(store)
+  bucket.parts = () => Promise.resolve(null)
+  await assert.rejects(finishOnce(another(bucket)), code('gone'))
+})
+
 test('small parts of a server that has gone on since: they are not replaced', async () => {
   const { bucket, store } = setup({ wantsEveryPart: true })
   hashed(bucket)
