@@ -7,11 +7,12 @@ import { type SimulatedBucket, simulatedBucket, type SimulatedOptions } from './
  * finished object can be named once more. Nothing but the record keeps two processes apart.
  */
 export function blocksBucket(options: SimulatedOptions = {}): SimulatedBucket {
-  // Its blocks are not listed.
-  const { parts: _, ...simulated } = simulatedBucket({
+  const simulated = simulatedBucket({
     ...options,
     limits: { minPartBytes: 1, partsReplace: false, completesExactly: true, ...options.limits },
   })
+  // Its blocks are not listed.
+  delete simulated.parts
   const { objects, open } = simulated
   const committed = new Map<string, Map<string, Uint8Array>>()
   const staged = new Map<string, Map<string, Uint8Array>>()
