@@ -91,6 +91,18 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
     engine.claims.drop(upload.id)
   }
 
+  /** So that nobody is about to move its parts to another multipart (surplus.ts), and to make an object of that. */
+  async function fenced(upload: ObjectUpload): Promise<ObjectUpload> {
+    if (calls.parts === null || upload.multipartId === null || upload.stored) return upload
+    try {
+      return await commit(engine, upload, {}, await restOf(engine, upload))
+    } catch (error) {
+      // Where it is removed already there is nobody.
+      if ((await readRecord(engine, upload.id, false)) === null) return upload
+      throw error
+    }
+  }
+
   /** Remembers what is to be appended to; nothing is to a final upload. */
   function keep(upload: ObjectUpload): ObjectUpload {
     if (upload.offset !== upload.length && upload.concat?.type !== 'final') recent.keep(upload)
@@ -181,10 +193,7 @@ export function objectStore(plainBucket: Bucket, options: ObjectStoreOptions = {
 
     async terminate(upload) {
       recent.drop(upload.id)
-      const now = present(upload)
-      // Else somebody could be about to move its parts to another multipart (surplus.ts), and make an object of that.
-      const isFenced = calls.parts === null || now.multipartId === null || now.stored
-      await remove(isFenced ? now : await commit(engine, now, {}, await restOf(engine, now)))
+      await remove(await fenced(present(upload)))
       // Last: what was only half removed can be removed once more.
       await calls.delete(keys.record(upload.id))
     },
