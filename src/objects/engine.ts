@@ -106,7 +106,8 @@ export function newRevision(): string {
 export async function lostMultipart(engine: Engine, upload: ObjectUpload): Promise<never> {
   const { calls, keys } = engine
   const object = await calls.head(keys.data(upload.id))
-  // A length told with the last request may not be on record; nothing but the whole upload ever lies there.
+  // A length told with the last request may not be on record; then nothing but the whole upload lies there: before
+  // something else does (surplus.ts), the record says the length.
   if (object !== null && (upload.length === null ? object.size >= upload.offset : object.size === upload.length)) {
     const { size } = object
     await commit(engine, upload, { length: size, offset: size, stored: true, multipartId: null, surplus: [] }, nothing)
